@@ -1,0 +1,175 @@
+//! Every offset and size of the shared segments. Twin of `docs/shm-layout.md`; numbers are `u64`, never `usize`.
+//!
+//! Everything is little-endian and naturally aligned. A segment starts with a prefix of 16 bytes: magic, kind,
+//! version. Lines that different processes write stand 128 bytes apart, because x86 fetches lines in pairs.
+
+/// Version of all layouts. Raised with every change of this file.
+pub const VERSION: u32 = 1;
+/// First eight bytes of every segment: `dorashm\n`.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"dorashm\n");
+
+/// What a segment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Kind {
+    /// Slots of one output.
+    Arena = 1,
+    /// Ring, return set and bell of one reader of one output.
+    Edge = 2,
+    /// What one node sleeps on.
+    Doorbell = 3,
+    /// Counters of one node.
+    Status = 4,
+}
+
+impl Kind {
+    pub(crate) fn noun(self) -> &'static str {
+        match self {
+            Kind::Arena => "an arena",
+            Kind::Edge => "an edge",
+            Kind::Doorbell => "a doorbell",
+            Kind::Status => "a status page",
+        }
+    }
+}
+
+/// Offset of the magic (u64), in every segment.
+pub const PREFIX_MAGIC: u64 = 0;
+/// Offset of the kind (u32).
+pub const PREFIX_KIND: u64 = 8;
+/// Offset of the version (u32).
+pub const PREFIX_VERSION: u64 = 12;
+
+/// Edge segment.
+pub mod edge {
+    /// Storage of the ring: entries, a power of two (u32).
+    pub const CAPACITY: u64 = 16;
+    /// Messages before the policy acts (u32).
+    pub const LIMIT: u64 = 20;
+    /// 0 = drop_oldest, 1 = backpressure (u32).
+    pub const POLICY: u64 = 24;
+    /// Words of the return set (u32).
+    pub const RETURN_WORDS: u64 = 28;
+
+    /// Next position to write (u64). Line of the sender.
+    pub const TAIL: u64 = 128;
+    /// Messages the sender overwrote (u64).
+    pub const OVERWRITTEN: u64 = 136;
+    /// Messages the sender moved behind others to keep them (u64).
+    pub const REQUEUED: u64 = 144;
+    /// Messages dropped by a flush (u64).
+    pub const FLUSHED: u64 = 152;
+
+    /// Next position to read (u64). Both sides compare-exchange it.
+    pub const HEAD: u64 = 256;
+    /// Messages taken (u64). Line of the reader.
+    pub const TAKEN: u64 = 384;
+    /// Messages the reader skipped because more than `LIMIT` were queued (u64).
+    pub const SKIPPED: u64 = 392;
+
+    /// Position that `HEAD` must reach before the waiting sender is woken, 0 = nobody waits (u64). Line of the sender.
+    pub const SPACE_WANTED: u64 = 512;
+    /// Futex word of that sender (u32).
+    pub const SPACE_BELL: u64 = 640;
+
+    /// Start of the return set: one bit per slot of the arena (u64 words).
+    pub const RETURNS: u64 = 768;
+
+    /// Bytes of one ring entry.
+    pub const ENTRY: u64 = 64;
+
+    /// Offset of the ring entries.
+    pub const fn entries(return_words: u64) -> u64 {
+        (RETURNS + return_words * 8).next_multiple_of(128)
+    }
+
+    /// Size of the whole segment.
+    pub const fn size(capacity: u64, return_words: u64) -> u64 {
+        entries(return_words) + capacity * ENTRY
+    }
+}
+
+/// Arena segment.
+pub mod arena {
+    /// Slots that may be in use at once (u32).
+    pub const OUTSTANDING: u64 = 16;
+    /// Slots of the planned size to pre-fault (u32).
+    pub const PLANNED_SLOTS: u64 = 20;
+    /// Declared largest message in bytes, 0 = none declared (u64).
+    pub const PLANNED_BYTES: u64 = 24;
+    /// Identity of the sender's hybrid logical clock (2 × u64).
+    pub const HLC_ID: u64 = 32;
+    /// Records in the type table (u32). Written with Release after the record.
+    pub const TYPE_COUNT: u64 = 64;
+    /// Directory of the type table: offset (u32, from the arena's start) and length (u32) per record, as one u64.
+    pub const TYPE_DIR: u64 = 128;
+    /// Most records.
+    pub const TYPE_MAX: u64 = 256;
+    /// Bytes of the records.
+    pub const TYPE_DATA: u64 = TYPE_DIR + TYPE_MAX * 8;
+    /// End of the type table.
+    pub const TYPE_END: u64 = 64 << 10;
+    /// First slot.
+    pub const SLOTS: u64 = TYPE_END;
+
+    /// Smallest slot: 64 bytes.
+    pub const MIN_SHIFT: u32 = 6;
+    /// Largest slot: 1 GiB (8 MiB where addresses have 32 bits).
+    pub const MAX_SHIFT: u32 = if cfg!(target_pointer_width = "64") { 30 } else { 23 };
+    /// Address space of one size class.
+    pub const CLASS_BUDGET: u64 = if cfg!(target_pointer_width = "64") { 4 << 30 } else { 8 << 20 };
+    /// Number of size classes.
+    pub const CLASSES: usize = (MAX_SHIFT - MIN_SHIFT + 1) as usize;
+}
+
+/// Doorbell segment.
+pub mod doorbell {
+    /// 0 = awake, 1 = parked on this futex, 2 = wants its eventfd written (u32).
+    pub const WORD: u64 = 128;
+    /// Size.
+    pub const SIZE: u64 = 256;
+}
+
+/// Status page.
+pub mod status {
+    /// Number of inputs (u32).
+    pub const INPUTS: u64 = 16;
+    /// Number of outputs (u32).
+    pub const OUTPUTS: u64 = 20;
+    /// What the node is doing: `since_ns << 2 | state` (u64); 0 starting, 1 waiting, 2 in its handler, 3 done.
+    pub const ACTIVITY: u64 = 128;
+    /// Histogram of handler times.
+    pub const HANDLER: u64 = 256;
+    /// First input block.
+    pub const FIRST: u64 = HANDLER + super::HISTOGRAM;
+    /// Counters at the start of an input block (u64 each): received, missed ticks, deadline missed, timeouts, first_ns, copied out.
+    pub const INPUT_COUNTERS: u64 = 128;
+    /// Size of an input block: counters, then a histogram.
+    pub const INPUT: u64 = INPUT_COUNTERS + super::HISTOGRAM;
+    /// Counters of an output (u64 each): sent, bytes, copied, too large, no slot, unplanned slots, blocked, progress time, progress microstep.
+    pub const OUTPUT: u64 = 128;
+
+    /// Size of the whole page.
+    pub const fn size(inputs: u64, outputs: u64) -> u64 {
+        FIRST + inputs * INPUT + outputs * OUTPUT
+    }
+}
+
+/// Sub-buckets per power of two of a histogram, as a power of two.
+pub const HISTOGRAM_SUB_BITS: u32 = 5;
+/// Largest value kept apart: 2^40 ns, about 18 minutes.
+pub const HISTOGRAM_MAX_BITS: u32 = 40;
+/// Buckets of a histogram.
+pub const HISTOGRAM_BUCKETS: u64 =
+    ((HISTOGRAM_MAX_BITS - HISTOGRAM_SUB_BITS + 1) as u64) << HISTOGRAM_SUB_BITS;
+/// Bytes of a histogram: largest value, spare word, buckets; to the next line.
+pub const HISTOGRAM: u64 = (16 + HISTOGRAM_BUCKETS * 8).next_multiple_of(128);
+
+const _: () = {
+    assert!(edge::FLUSHED + 8 <= edge::HEAD);
+    assert!(edge::RETURNS.is_multiple_of(128) && edge::SPACE_BELL + 4 <= edge::RETURNS);
+    assert!(edge::entries(1).is_multiple_of(64));
+    assert!(arena::TYPE_DATA < arena::TYPE_END && arena::SLOTS.is_multiple_of(4096));
+    assert!(arena::CLASS_BUDGET >> arena::MAX_SHIFT >= 1);
+    assert!(status::FIRST.is_multiple_of(64) && status::INPUT.is_multiple_of(64));
+};

@@ -1,0 +1,480 @@
+//! The sending side of one output: who holds which slot, and how a message reaches every reader.
+//!
+//! 1. A slot is free, loaned, or held by one or more edges. The truth is in this process only: a count per slot and
+//!    a bit per slot and edge. Readers can ask to give back what they hold, never more.
+//! 2. A message costs each further reader one ring entry and at most one wake-up, whatever its size.
+//! 3. Slots are taken most recently freed first, so that a quiet edge reuses the same warm pages.
+//!
+//! If a reader dies, [`Publisher::remove_edge`] takes back everything it held. If this process dies, its readers
+//! keep what was pushed; memory goes when they let go of it.
+
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use crate::{
+    Doorbell, EdgeError, Header, LoanError, MAX_HELD, OpenError, Policy, ReturnSet,
+    arena::{Arena, Classes, Loan, LoanHome, meta_offset},
+    clock,
+    edge::{Counters, Edge, SpaceBell, add},
+    header::flags,
+    layout::arena as at,
+    ring::Producer,
+    segment::Access,
+    slots::Slots,
+    types::TypeTable,
+};
+
+/// Messages larger than this use slots of the declared size, which are pre-faulted; bytes.
+const SMALL: u64 = 4096;
+/// Slots of at least this size are taken back at every loan, so that few of them are ever touched; bytes.
+const LARGE: u64 = 64 << 10;
+/// A blocked sender looks by itself this often, should the reader's wake-up go astray; nanoseconds.
+const RECHECK_NS: u64 = 50_000_000;
+/// A reader whose edge is full is woken unasked this often, should its doorbell be out of order; nanoseconds.
+const REWAKE_NS: u64 = 10_000_000;
+/// Looks at the read position before a blocked sender goes to sleep: about 2 µs.
+const SPINS: u32 = 64;
+
+/// One reader.
+#[derive(Debug)]
+struct Out {
+    number: u32,
+    ring: Producer,
+    limit: u64,
+    slack: u64,
+    policy: Policy,
+    returns: ReturnSet,
+    /// Slots that this edge holds: in its ring or with its reader.
+    held: Box<[u64]>,
+    space: SpaceBell,
+    counters: Counters,
+    bell: Doorbell,
+    rewoken_ns: u64,
+    closed: bool,
+}
+
+/// Makes a blocked [`Publisher::send`] return, from another thread.
+#[derive(Clone, Debug, Default)]
+pub struct Interrupter {
+    flag: Arc<AtomicBool>,
+    bells: Arc<Mutex<Vec<(u32, SpaceBell)>>>,
+}
+
+impl Interrupter {
+    /// A send that is blocked now, or would block later, gives up until [`clear`](Self::clear).
+    pub fn interrupt(&self) {
+        self.flag.store(true, Ordering::SeqCst);
+        for (_, bell) in self.bells.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            bell.ring();
+        }
+    }
+
+    /// Sends may block again.
+    pub fn clear(&self) {
+        self.flag.store(false, Ordering::SeqCst);
+    }
+
+    /// Is it in force?
+    #[inline]
+    pub fn is_set(&self) -> bool {
+        self.flag.load(Ordering::SeqCst)
+    }
+}
+
+/// What became of one message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SendReport {
+    /// Edges it entered.
+    pub readers: u32,
+    /// Older messages that made room for it, over all edges.
+    pub overwritten: u32,
+    /// An edge (by number) that was closed because its reader wrote nonsense. If there are more, they follow with
+    /// the next sends.
+    pub broken: Option<(u32, EdgeError)>,
+    /// An edge was full and the wait was interrupted: that reader does not get this message.
+    pub interrupted: bool,
+    /// The sender waited for room.
+    pub blocked: bool,
+}
+
+/// The sending side of one output.
+#[derive(Debug)]
+pub struct Publisher {
+    arena: Arena,
+    slots: Slots,
+    home: Arc<LoanHome>,
+    /// Slots that are loaned.
+    loaned: Box<[u64]>,
+    outs: Vec<Out>,
+    types: TypeTable,
+    interrupter: Interrupter,
+    max_bytes: Option<u64>,
+    seq: u64,
+}
+
+impl Publisher {
+    /// Maps the arena and commits the planned pages. `max_message_bytes` and `depth` are those of the descriptor;
+    /// the arena knows them too, and the smaller limit counts.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the segment is no arena or cannot be mapped.
+    pub fn open(
+        arena: OwnedFd,
+        max_message_bytes: Option<u64>,
+        depth: Option<u32>,
+    ) -> Result<Self, OpenError> {
+        let mut arena = Arena::open(&arena, Access::Write)?;
+        let max_bytes = match (max_message_bytes, arena.max_bytes) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        if let (Some(class), Some(depth)) = (max_bytes.and_then(Classes::class_for), depth) {
+            arena.commit(class, depth, max_bytes.unwrap_or(0));
+        }
+        let words = arena.classes.words();
+        Ok(Self {
+            slots: Slots::new(&arena),
+            home: Arc::new(LoanHome { unsent: ReturnSet::on_heap(words), map: arena.map.clone() }),
+            loaned: vec![0; words].into(),
+            outs: Vec::with_capacity(16),
+            types: TypeTable::new(arena.map.clone()),
+            interrupter: Interrupter::default(),
+            max_bytes,
+            seq: 0,
+            arena,
+        })
+    }
+
+    /// Adds a reader.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the segment is no edge, or was made for another arena.
+    pub fn add_edge(&mut self, number: u32, edge: OwnedFd, bell: Doorbell) -> Result<(), OpenError> {
+        let edge = Edge::open(edge.as_fd(), Access::Write)?;
+        if edge.return_words as usize != self.arena.classes.words() {
+            return Err(OpenError::Foreign { expected: "an edge", why: "it belongs to another arena" });
+        }
+        self.interrupter
+            .bells
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((number, edge.space.clone()));
+        self.outs.push(Out {
+            number,
+            ring: Producer::new(edge.ring),
+            limit: edge.limit,
+            slack: edge.slack,
+            policy: edge.policy,
+            returns: edge.returns,
+            held: vec![0; edge.return_words as usize].into(),
+            space: edge.space,
+            counters: edge.counters,
+            bell,
+            rewoken_ns: 0,
+            closed: false,
+        });
+        Ok(())
+    }
+
+    /// Forgets a reader and takes back everything it held.
+    pub fn remove_edge(&mut self, number: u32) {
+        self.interrupter.bells.lock().unwrap_or_else(PoisonError::into_inner).retain(|(n, _)| *n != number);
+        let slots = &mut self.slots;
+        self.outs.retain_mut(|out| {
+            if out.number == number {
+                out.let_go_of_everything(slots);
+            }
+            out.number != number
+        });
+    }
+
+    /// Numbers of the readers.
+    pub fn edge_numbers(&self) -> impl Iterator<Item = u32> + '_ {
+        self.outs.iter().map(|o| o.number)
+    }
+
+    /// Identity of this output's hybrid logical clock.
+    pub fn hlc_id(&self) -> [u8; 16] {
+        self.arena.hlc_id
+    }
+
+    /// A handle that makes a blocked send return.
+    pub fn interrupter(&self) -> Interrupter {
+        self.interrupter.clone()
+    }
+
+    /// Number of a type record, written to the type table if it is new; `None` when it is longer than 4 KiB or the
+    /// table is full.
+    pub fn intern_type(&mut self, record: &[u8]) -> Option<u32> {
+        self.types.intern(record)
+    }
+
+    /// Slots first used after the start that were not pre-faulted.
+    pub fn unplanned_slots(&self) -> u64 {
+        self.slots.unplanned
+    }
+
+    /// Commits `count` slots for messages of `bytes` now.
+    pub fn prefault(&mut self, bytes: u64, count: u32) {
+        if let Some(class) = self.class_for(bytes) {
+            self.arena.commit(class, count, bytes);
+            self.slots.planned = self.arena.planned;
+        }
+    }
+
+    /// Slots that are in use: loaned, queued, or with a reader.
+    pub fn slots_in_use(&mut self) -> u32 {
+        self.collect();
+        self.slots.in_use()
+    }
+
+    fn class_for(&self, bytes: u64) -> Option<usize> {
+        let own = Classes::class_for(bytes)?;
+        match self.max_bytes {
+            Some(max) if bytes > SMALL => Classes::class_for(max).map(|c| c.max(own)),
+            _ => Some(own),
+        }
+    }
+
+    /// A slot to write a message into.
+    ///
+    /// # Errors
+    /// [`LoanError::TooLarge`], [`LoanError::NoSlot`].
+    ///
+    /// # Real time
+    /// No allocation, no system call. Takes back finished slots when none is free: one pass over the return sets.
+    pub fn loan(&mut self, payload_len: usize, meta_len: usize) -> Result<Loan, LoanError> {
+        let largest = 1u64 << at::MAX_SHIFT;
+        let max = self.max_bytes.unwrap_or(largest).min(largest);
+        let declared = (payload_len as u64).saturating_add(meta_len as u64);
+        if declared > max {
+            return Err(LoanError::TooLarge { max });
+        }
+        let bytes = meta_offset(payload_len as u64) + meta_len as u64;
+        let class = self.class_for(bytes).ok_or(LoanError::TooLarge { max })?;
+        if !self.slots.has_free(class) || Classes::size(class) >= LARGE {
+            self.collect();
+        }
+        let slot = self.slots.take(class).ok_or(LoanError::NoSlot)?;
+        let place = self.arena.classes.locate(slot).ok_or(LoanError::NoSlot)?;
+        let Some(loan) = Loan::new(self.home.clone(), slot, place, payload_len, meta_len) else {
+            self.slots.free(slot);
+            return Err(LoanError::NoSlot);
+        };
+        set(&mut self.loaned, slot);
+        Ok(loan)
+    }
+
+    /// Takes back what readers have finished with and what was loaned and dropped.
+    fn collect(&mut self) {
+        for i in 0..self.slots.used_words.len() {
+            let word = self.slots.used_words[i] as usize;
+            let unsent = self.home.unsent.collect(word) & self.loaned[word];
+            self.loaned[word] &= !unsent;
+            for bit in crate::bits::ones(unsent) {
+                self.slots.free(word as u32 * 64 + bit);
+            }
+            for out in &mut self.outs {
+                // A bit that we do not know as held frees nothing (invariant 1).
+                let back = out.returns.collect(word) & out.held[word];
+                out.held[word] &= !back;
+                for bit in crate::bits::ones(back) {
+                    self.slots.release(word as u32 * 64 + bit);
+                }
+            }
+        }
+    }
+
+    /// Is some `backpressure` reader's edge full now?
+    pub fn would_block(&mut self) -> bool {
+        self.outs.iter_mut().any(|out| out.policy == Policy::Backpressure && out.is_full().unwrap_or(false))
+    }
+
+    /// Sends a message to every reader. Waits for room on `backpressure` edges.
+    ///
+    /// # Real time
+    /// No allocation. Per reader one ring entry, one fence, and one system call when it sleeps; the payload is not
+    /// touched. Blocks only when a `backpressure` reader is full.
+    pub fn send(&mut self, mut loan: Loan, header: &Header) -> SendReport {
+        let mut report = SendReport::default();
+        let slot = loan.slot;
+        loan.sent = true;
+        clear(&mut self.loaned, slot);
+        // Ours while we hand it round.
+        self.slots.hold(slot);
+        let (payload_len, meta_len) = loan.lens();
+        let header = Header { payload_len, meta_len, seq: self.seq, ..*header };
+        self.seq += 1;
+        let words = header.to_words(slot);
+        for out in &mut self.outs {
+            if out.policy == Policy::Backpressure && !out.closed {
+                report.interrupted |= !out.wait_for_room(&self.interrupter, &mut report.blocked);
+            }
+            match out.enqueue(&words, header.flags, &mut self.slots) {
+                Ok(Some(overwritten)) => {
+                    report.readers += 1;
+                    report.overwritten += overwritten as u32;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    out.let_go_of_everything(&mut self.slots);
+                    report.broken = Some((out.number, error));
+                }
+            }
+        }
+        for out in &mut self.outs {
+            out.ring_bell(header.send_ns);
+        }
+        self.slots.release(slot);
+        report
+    }
+}
+
+impl Out {
+    fn is_full(&mut self) -> Result<bool, EdgeError> {
+        let full = self.limit + self.slack;
+        Ok(self.ring.queued_at_most() >= full && self.ring.queued()? >= full)
+    }
+
+    /// Waits until the ring has room. False when interrupted.
+    fn wait_for_room(&mut self, interrupter: &Interrupter, blocked: &mut bool) -> bool {
+        let mut spins = 0;
+        // A corrupt position ends the wait; `enqueue` meets it again and closes the edge.
+        while self.is_full().unwrap_or(false) {
+            if spins < SPINS {
+                spins += 1;
+                core::hint::spin_loop();
+                continue;
+            }
+            *blocked = true;
+            if interrupter.is_set() {
+                return false;
+            }
+            let ticket = self.space.ask(self.ring.tail() - self.limit / 2);
+            if self.is_full().unwrap_or(false) && !interrupter.is_set() {
+                self.bell.wake();
+                self.space.sleep(ticket, Some(clock::monotonic_ns() + RECHECK_NS));
+            }
+            self.space.done();
+        }
+        true
+    }
+
+    /// Puts the entry into the ring, by the edge's policy. `None` when the edge does not take it: closed, or full
+    /// after an interrupted wait. Otherwise the number of older messages that made room.
+    fn enqueue(
+        &mut self,
+        words: &crate::header::Words,
+        flags: u32,
+        slots: &mut Slots,
+    ) -> Result<Option<u64>, EdgeError> {
+        if self.closed {
+            return Ok(None);
+        }
+        if flags & flags::FLUSH != 0 {
+            self.flush(slots)?;
+        }
+        let mut overwritten = 0;
+        if self.is_full()? {
+            if self.policy == Policy::Backpressure {
+                return Ok(None);
+            }
+            overwritten = self.make_room(slots)?;
+            add(&self.counters.overwritten, overwritten);
+        }
+        let slot = words[0] as u32;
+        set(&mut self.held, slot);
+        slots.hold(slot);
+        self.ring.push(words);
+        Ok(Some(overwritten))
+    }
+
+    /// Cuts the queue back so that with the coming message `limit` are in it. Ordinary messages go first.
+    fn make_room(&mut self, slots: &mut Slots) -> Result<u64, EdgeError> {
+        let target = self.ring.tail() + 1 - self.limit;
+        let held = &mut self.held;
+        if !self.ring.correlated_before(target) {
+            return self.ring.take_back_until(target, |slot| give_up(held, slots, slot));
+        }
+        let mut excess = self.ring.queued()?.saturating_sub(self.limit - 1);
+        let (kept, mut dropped) = self.ring.sift(
+            |f| {
+                let drop = excess > 0 && f & flags::CORRELATED == 0;
+                excess -= u64::from(drop);
+                !drop
+            },
+            |slot| give_up(held, slots, slot),
+        )?;
+        add(&self.counters.requeued, kept);
+        if self.is_full()? {
+            // Nothing but requests: the oldest goes.
+            let target = self.ring.tail() + 1 - self.limit;
+            let held = &mut self.held;
+            dropped += self.ring.take_back_until(target, |slot| give_up(held, slots, slot))?;
+        }
+        Ok(dropped)
+    }
+
+    /// Empties the queue but for requests.
+    fn flush(&mut self, slots: &mut Slots) -> Result<(), EdgeError> {
+        self.ring.queued()?;
+        let held = &mut self.held;
+        let (kept, dropped) =
+            self.ring.sift(|f| f & flags::CORRELATED != 0, |slot| give_up(held, slots, slot))?;
+        add(&self.counters.requeued, kept);
+        add(&self.counters.flushed, dropped);
+        Ok(())
+    }
+
+    #[inline]
+    fn ring_bell(&mut self, now_ns: u64) {
+        if self.closed {
+            return;
+        }
+        self.bell.ring();
+        // A reader that lets its queue fill up is busy, or its doorbell was scribbled over: now and then, make sure.
+        if self.ring.queued_at_most() >= self.limit && now_ns.wrapping_sub(self.rewoken_ns) > REWAKE_NS {
+            self.rewoken_ns = now_ns;
+            if self.ring.queued().is_ok_and(|q| q >= self.limit) {
+                self.bell.wake();
+            }
+        }
+    }
+
+    fn let_go_of_everything(&mut self, slots: &mut Slots) {
+        self.closed = true;
+        for (word, bits) in self.held.iter_mut().enumerate() {
+            for bit in crate::bits::ones(std::mem::take(bits)) {
+                slots.release(word as u32 * 64 + bit);
+            }
+        }
+    }
+}
+
+/// The edge gives up a slot that its reader never got.
+fn give_up(held: &mut [u64], slots: &mut Slots, slot: u32) {
+    if clear(held, slot) {
+        slots.release(slot);
+    }
+}
+
+#[inline]
+fn set(bits: &mut [u64], slot: u32) {
+    bits[slot as usize / 64] |= 1 << (slot % 64);
+}
+
+/// True when it was set.
+#[inline]
+fn clear(bits: &mut [u64], slot: u32) -> bool {
+    let (word, bit) = (&mut bits[slot as usize / 64], 1 << (slot % 64));
+    let was = *word & bit != 0;
+    *word &= !bit;
+    was
+}
+
+const _: () = assert!(MAX_HELD >= 1);
