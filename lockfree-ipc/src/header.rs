@@ -42,6 +42,15 @@ pub mod flags {
 /// The seven words behind the stamp of a ring entry.
 pub type Words = [u64; 7];
 
+/// A small message: payload and metadata, in the second line of the entry.
+pub type Line = [u64; LINE_WORDS];
+
+/// Words of a [`Line`]. One in model tests, which go through every interleaving of every word.
+pub const LINE_WORDS: usize = if cfg!(loom) { 1 } else { 8 };
+
+/// In place of a slot number: the message is in the entry itself.
+pub const INLINE: u32 = u32::MAX;
+
 fn pair(low: u32, high: u32) -> u64 {
     u64::from(low) | u64::from(high) << 32
 }

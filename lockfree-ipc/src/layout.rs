@@ -75,8 +75,10 @@ pub mod edge {
     /// Start of the return set: one bit per slot of the arena (u64 words).
     pub const RETURNS: u64 = 768;
 
-    /// Bytes of one ring entry.
-    pub const ENTRY: u64 = 64;
+    /// Bytes of one ring entry: a line of header, a line for a small message.
+    pub const ENTRY: u64 = 128;
+    /// Bytes of payload and metadata that ride in the entry itself.
+    pub const INLINE: u64 = 64;
 
     /// Offset of the ring entries.
     pub const fn entries(return_words: u64) -> u64 {

@@ -27,6 +27,7 @@ mod futex;
 pub mod header;
 pub mod histogram;
 pub mod layout;
+mod prefetch;
 mod publisher;
 mod returns;
 pub mod ring;

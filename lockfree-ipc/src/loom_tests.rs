@@ -7,7 +7,7 @@ use loom::{sync::Arc, thread};
 use crate::{
     Doorbell, ReturnSet,
     edge::SpaceBell,
-    header::{Header, Words, flags},
+    header::{Header, INLINE, LINE_WORDS, Line, Words, flags},
     ring::{Consumer, Producer, RingMem},
     sync::{AtomicU64, Ordering},
 };
@@ -19,9 +19,10 @@ fn message(slot: u32) -> Words {
         .to_words(slot)
 }
 
-fn check_whole(words: &Words) -> u32 {
+fn check_whole(words: &Words, line: &Line) -> u32 {
     let (header, slot) = Header::from_words(words);
     assert_eq!(*words, message(slot), "entry is torn: {header:?}");
+    assert_eq!(*line, [0; LINE_WORDS], "a message in a slot has no line");
     slot
 }
 
@@ -43,14 +44,14 @@ fn backpressure_ring_delivers_everything_once_whole_and_in_order() {
                 while producer.queued_at_most() == 2 && producer.queued().unwrap() == 2 {
                     thread::yield_now();
                 }
-                producer.push(&message(slot));
+                producer.push(&message(slot), &[slot.into(); LINE_WORDS]);
             }
         });
         let mut expected = 1;
         while expected <= 3 {
             match consumer.pop(|_| panic!("backpressure skips nothing")).unwrap() {
-                Some(words) => {
-                    assert_eq!(check_whole(&words), expected, "out of order");
+                Some((words, line)) => {
+                    assert_eq!(check_whole(&words, &line), expected, "out of order");
                     expected += 1;
                 }
                 None => thread::yield_now(),
@@ -72,14 +73,14 @@ fn overwriting_ring_frees_every_slot_exactly_once_and_tears_nothing() {
                     let target = producer.tail();
                     producer.take_back_until(target, |s| back.push(s)).unwrap();
                 }
-                producer.push(&message(slot));
+                producer.push(&message(slot), &[slot.into(); LINE_WORDS]);
             }
             (producer, back)
         });
         let (mut taken, mut last) = (Vec::new(), 0);
         for _ in 0..2 {
-            if let Some(words) = consumer.pop(|s| taken.push(s)).unwrap() {
-                let slot = check_whole(&words);
+            if let Some((words, line)) = consumer.pop(|s| taken.push(s)).unwrap() {
+                let slot = check_whole(&words, &line);
                 assert!(slot > last, "{slot} came after {last}");
                 last = slot;
                 taken.push(slot);
@@ -103,8 +104,8 @@ fn sifting_keeps_requests_in_order_while_the_reader_reads() {
         let sender = thread::spawn(move || {
             let mut request = message(1);
             request[2] |= u64::from(flags::CORRELATED);
-            producer.push(&request);
-            producer.push(&message(2));
+            producer.push(&request, &[1; LINE_WORDS]);
+            producer.push(&message(2), &[2; LINE_WORDS]);
             let mut back = Vec::new();
             producer.queued().unwrap();
             producer.sift(|f| f & flags::CORRELATED != 0, |s| back.push(s)).unwrap();
@@ -112,12 +113,12 @@ fn sifting_keeps_requests_in_order_while_the_reader_reads() {
         });
         let mut seen = Vec::new();
         for _ in 0..2 {
-            if let Some(words) = consumer.pop(|_| panic!("nothing to skip")).unwrap() {
+            if let Some((words, _)) = consumer.pop(|_| panic!("nothing to skip")).unwrap() {
                 seen.push(words[0] as u32);
             }
         }
         let (_producer, mut seen_or_back) = sender.join().unwrap();
-        while let Some(words) = consumer.pop(|_| panic!("nothing to skip")).unwrap() {
+        while let Some((words, _)) = consumer.pop(|_| panic!("nothing to skip")).unwrap() {
             seen.push(words[0] as u32);
         }
         assert!(seen.contains(&1), "the request was lost");
@@ -165,7 +166,7 @@ fn push_while_falling_asleep_still_wakes() {
         let (mut producer, mut consumer) = (Producer::new(mem.clone()), Consumer::new(mem, 2, 0));
         let senders_bell = bell.clone();
         let sender = thread::spawn(move || {
-            producer.push(&message(1));
+            producer.push(&message(1), &[1; LINE_WORDS]);
             senders_bell.ring();
         });
         // Sleeps without a deadline: a lost wake-up is a deadlock, which the model reports.
@@ -191,7 +192,7 @@ fn two_senders_ringing_at_once_lose_no_wake_up() {
             .map(|mem| {
                 let (mut producer, bell) = (Producer::new(mem.clone()), bell.clone());
                 thread::spawn(move || {
-                    producer.push(&message(1));
+                    producer.push(&message(1), &[1; LINE_WORDS]);
                     bell.ring();
                 })
             })
@@ -230,7 +231,7 @@ fn sender_that_waits_for_room_is_woken_by_the_reader() {
                     }
                     senders_space.done();
                 }
-                producer.push(&message(slot));
+                producer.push(&message(slot), &[slot.into(); LINE_WORDS]);
             }
         });
         let mut taken = 0;
@@ -240,6 +241,31 @@ fn sender_that_waits_for_room_is_woken_by_the_reader() {
                 taken += 1;
             } else {
                 thread::yield_now();
+            }
+        }
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn small_message_in_the_entry_is_never_torn() {
+    model(|| {
+        let mem = RingMem::on_heap(2);
+        let (mut producer, mut consumer) = (Producer::new(mem.clone()), Consumer::new(mem, 1, 1));
+        let sender = thread::spawn(move || {
+            for n in 1..=3u64 {
+                if producer.queued().unwrap() >= 2 {
+                    producer.take_back_until(producer.tail(), |_| ()).unwrap();
+                }
+                let header = Header { seq: n, send_ns: n, ..Header::default() };
+                producer.push(&header.to_words(INLINE), &[n; LINE_WORDS]);
+            }
+        });
+        for _ in 0..2 {
+            if let Some((words, line)) = consumer.pop(|_| ()).unwrap() {
+                let (header, slot) = Header::from_words(&words);
+                assert_eq!((slot, header.send_ns), (INLINE, header.seq), "header is torn");
+                assert_eq!(line, [header.seq; LINE_WORDS], "message is torn");
             }
         }
         sender.join().unwrap();

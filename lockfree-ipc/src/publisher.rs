@@ -18,11 +18,11 @@ use std::{
 
 use crate::{
     Doorbell, EdgeError, Header, LoanError, MAX_HELD, OpenError, Policy, ReturnSet,
-    arena::{Arena, Classes, Loan, LoanHome, meta_offset},
+    arena::{Arena, Classes, Loan, LoanHome, Place, meta_offset},
     clock,
     edge::{Counters, Edge, SpaceBell, add},
-    header::flags,
-    layout::arena as at,
+    header::{INLINE, Line, Words, flags},
+    layout::{arena as at, edge::INLINE as INLINE_BYTES},
     ring::Producer,
     segment::Access,
     slots::Slots,
@@ -241,7 +241,7 @@ impl Publisher {
         }
     }
 
-    /// A slot to write a message into.
+    /// Room to write a message into: a slot, or for up to 64 bytes the loan itself, which rides in the ring entry.
     ///
     /// # Errors
     /// [`LoanError::TooLarge`], [`LoanError::NoSlot`].
@@ -256,6 +256,9 @@ impl Publisher {
             return Err(LoanError::TooLarge { max });
         }
         let bytes = meta_offset(payload_len as u64) + meta_len as u64;
+        if bytes <= INLINE_BYTES {
+            return Ok(Loan::inline(payload_len, meta_len));
+        }
         let class = self.class_for(bytes).ok_or(LoanError::TooLarge { max })?;
         if !self.slots.has_free(class) || Classes::size(class) >= LARGE {
             self.collect();
@@ -302,11 +305,16 @@ impl Publisher {
     /// touched. Blocks only when a `backpressure` reader is full.
     pub fn send(&mut self, mut loan: Loan, header: &Header) -> SendReport {
         let mut report = SendReport::default();
-        let slot = loan.slot;
-        loan.sent = true;
-        clear(&mut self.loaned, slot);
-        // Ours while we hand it round.
-        self.slots.hold(slot);
+        let (slot, line) = match &mut loan.place {
+            Place::Inline(line) => (INLINE, *line),
+            Place::Slot { slot, sent, .. } => {
+                *sent = true;
+                clear(&mut self.loaned, *slot);
+                // Ours while we hand it round.
+                self.slots.hold(*slot);
+                (*slot, Line::default())
+            }
+        };
         let (payload_len, meta_len) = loan.lens();
         let header = Header { payload_len, meta_len, seq: self.seq, ..*header };
         self.seq += 1;
@@ -315,7 +323,7 @@ impl Publisher {
             if out.policy == Policy::Backpressure && !out.closed {
                 report.interrupted |= !out.wait_for_room(&self.interrupter, &mut report.blocked);
             }
-            match out.enqueue(&words, header.flags, &mut self.slots) {
+            match out.enqueue(&words, &line, header.flags, &mut self.slots) {
                 Ok(Some(overwritten)) => {
                     report.readers += 1;
                     report.overwritten += overwritten as u32;
@@ -330,7 +338,9 @@ impl Publisher {
         for out in &mut self.outs {
             out.ring_bell(header.send_ns);
         }
-        self.slots.release(slot);
+        if slot != INLINE {
+            self.slots.release(slot);
+        }
         report
     }
 }
@@ -369,7 +379,8 @@ impl Out {
     /// after an interrupted wait. Otherwise the number of older messages that made room.
     fn enqueue(
         &mut self,
-        words: &crate::header::Words,
+        words: &Words,
+        line: &Line,
         flags: u32,
         slots: &mut Slots,
     ) -> Result<Option<u64>, EdgeError> {
@@ -388,9 +399,11 @@ impl Out {
             add(&self.counters.overwritten, overwritten);
         }
         let slot = words[0] as u32;
-        set(&mut self.held, slot);
-        slots.hold(slot);
-        self.ring.push(words);
+        if slot != INLINE {
+            set(&mut self.held, slot);
+            slots.hold(slot);
+        }
+        self.ring.push(words, line);
         Ok(Some(overwritten))
     }
 
@@ -456,9 +469,9 @@ impl Out {
     }
 }
 
-/// The edge gives up a slot that its reader never got.
+/// The edge gives up the slot of a message that its reader never got.
 fn give_up(held: &mut [u64], slots: &mut Slots, slot: u32) {
-    if clear(held, slot) {
+    if slot != INLINE && clear(held, slot) {
         slots.release(slot);
     }
 }

@@ -1,12 +1,14 @@
 //! Single-producer single-consumer ring of message headers, from which the producer may take entries back.
 //!
 //! One thread of one process pushes, one thread of another pops. Neither waits for the other. The consumer polls
-//! the stamp of the entry it expects, so one cache line brings both the news and the header.
+//! the stamp of the entry it expects, so one cache line brings both the news and the header, and has the next
+//! line, where small messages ride, fetched beside it.
 //!
 //! ```text
 //!   head   next position to read, moved forward by compare-exchange from either side
 //!   tail   next position to write, for onlookers only: the stamp publishes an entry
-//!   entry  stamp = position + 1, then seven words of header; index = position & (capacity - 1)
+//!   entry  stamp = position + 1, seven words of header, eight words for a message of up to 64 bytes;
+//!          index = position & (capacity - 1)
 //! ```
 //!
 //! 1. `head <= tail <= head + capacity`; both only grow. Every position is pushed exactly once.
@@ -23,7 +25,7 @@
 
 use crate::{
     EdgeError,
-    header::{Words, flags, flags_of, slot_of},
+    header::{INLINE, LINE_WORDS, Line, Words, flags, flags_of, slot_of},
     segment::Shared,
     sync::{AtomicU64, Ordering, fence},
 };
@@ -43,13 +45,34 @@ pub const fn slack(limit: u64) -> u64 {
     }
 }
 
-/// One line of the ring.
+/// Two lines of the ring.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub struct Entry {
     stamp: AtomicU64,
     words: [AtomicU64; 7],
+    line: [AtomicU64; LINE_WORDS],
 }
+
+impl Entry {
+    #[inline]
+    fn load_words(&self) -> Words {
+        std::array::from_fn(|i| self.words[i].load(Ordering::Relaxed))
+    }
+
+    /// The small message, if this is one. Costs nothing otherwise.
+    #[inline]
+    fn load_line(&self, words: &Words) -> Line {
+        if slot_of(words) == INLINE {
+            std::array::from_fn(|i| self.line[i].load(Ordering::Relaxed))
+        } else {
+            [0; LINE_WORDS]
+        }
+    }
+}
+
+/// A popped entry: header words, and the small message when the slot says [`INLINE`].
+pub type Popped = (Words, Line);
 
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<Entry>() as u64 == crate::layout::edge::ENTRY);
@@ -66,7 +89,9 @@ impl RingMem {
     /// A ring on the heap, for model tests.
     #[cfg(all(test, loom))]
     pub(crate) fn on_heap(capacity: usize) -> Self {
-        let entry = || Entry { stamp: AtomicU64::new(0), words: std::array::from_fn(|_| AtomicU64::new(0)) };
+        let word = |_| AtomicU64::new(0);
+        let entry =
+            || Entry { stamp: word(0), words: std::array::from_fn(word), line: std::array::from_fn(word) };
         Self {
             head: Shared::heap(vec![AtomicU64::new(0)]),
             tail: Shared::heap(vec![AtomicU64::new(0)]),
@@ -130,13 +155,19 @@ impl Producer {
         Ok(self.tail - head)
     }
 
-    /// Writes the next entry. The caller made sure that there is room: `queued < capacity`.
+    /// Writes the next entry; `line` only counts when the slot is [`INLINE`]. The caller made sure that there is
+    /// room: `queued < capacity`.
     #[inline]
-    pub fn push(&mut self, words: &Words) {
+    pub fn push(&mut self, words: &Words, line: &Line) {
         debug_assert!(self.queued_at_most() < self.capacity);
         let index = (self.tail & (self.capacity - 1)) as usize;
         self.pushed[index] = (slot_of(words), flags_of(words));
         let entry = self.mem.entry(self.tail);
+        if slot_of(words) == INLINE {
+            for (to, from) in entry.line.iter().zip(line) {
+                to.store(*from, Ordering::Relaxed);
+            }
+        }
         for (to, from) in entry.words.iter().zip(words) {
             to.store(*from, Ordering::Relaxed);
         }
@@ -203,11 +234,12 @@ impl Producer {
             let (slot, flags) = self.pushed[(p & (self.capacity - 1)) as usize];
             if keep(flags) {
                 let entry = self.mem.entry(p);
-                let mut words: Words = std::array::from_fn(|i| entry.words[i].load(Ordering::Relaxed));
+                let mut words = entry.load_words();
                 // The reader can write here: the slot is as we remember it.
                 words[0] = words[0] & !0xffff_ffff | u64::from(slot);
                 words[2] = words[2] & !0xffff_ffff | u64::from(flags);
-                self.push(&words);
+                let line = entry.load_line(&words);
+                self.push(&words, &line);
                 kept += 1;
             } else {
                 back(slot);
@@ -244,7 +276,10 @@ impl Consumer {
     #[inline]
     pub fn is_ready(&self) -> bool {
         let head = self.mem.head.one().load(Ordering::Relaxed);
-        let stamp = self.mem.entry(head).stamp.load(Ordering::Acquire);
+        let entry = self.mem.entry(head);
+        let stamp = entry.stamp.load(Ordering::Acquire);
+        // Measured: with the second line under way beside the first, a spinning reader has 64 bytes a cache miss earlier.
+        crate::prefetch::read(&entry.line);
         // Anything but the stamp of the lap before: ready, overwritten, or nonsense. `pop` finds out.
         stamp != head.wrapping_add(1).wrapping_sub(self.capacity) && stamp != 0
     }
@@ -255,7 +290,7 @@ impl Consumer {
     /// # Errors
     /// [`EdgeError::Corrupt`] when stamp or position are impossible.
     #[inline]
-    pub fn pop(&mut self, mut skipped: impl FnMut(u32)) -> Result<Option<Words>, EdgeError> {
+    pub fn pop(&mut self, mut skipped: impl FnMut(u32)) -> Result<Option<Popped>, EdgeError> {
         for _ in 0..TRIES {
             let head = self.mem.head.one().load(Ordering::Acquire);
             if head < self.last_head || head.checked_add(self.capacity).is_none() {
@@ -266,6 +301,7 @@ impl Consumer {
             let stamp = entry.stamp.load(Ordering::Acquire);
             if stamp != head + 1 {
                 if stamp == 0 && head < self.capacity || stamp.wrapping_add(self.capacity) == head + 1 {
+                    crate::prefetch::read(&entry.line);
                     self.last_head = head;
                     return Ok(None);
                 }
@@ -281,14 +317,15 @@ impl Consumer {
             if skip != 0 && chosen.stamp.load(Ordering::Acquire) != head + skip + 1 {
                 continue; // overwritten under our hands
             }
-            let words: Words = std::array::from_fn(|i| chosen.words[i].load(Ordering::Relaxed));
+            let words = chosen.load_words();
+            let line = chosen.load_line(&words);
             // Release: our loads of the words stay before it (invariant 3). SeqCst, because the check for a
             // sender that waits for room (`edge`) follows and must not overtake it.
             let next = head + skip + 1;
             if self.mem.head.one().compare_exchange(head, next, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
                 self.last_head = next;
                 slots[..skip as usize].iter().for_each(|s| skipped(*s));
-                return Ok(Some(words));
+                return Ok(Some((words, line)));
             }
         }
         Err(EdgeError::Corrupt { what: "read position, which runs away" })

@@ -21,7 +21,8 @@ use crate::{
     EdgeError, Header, OpenError, ReturnSet,
     arena::{Arena, meta_offset},
     edge::{Counters, Edge, SpaceBell, add},
-    header,
+    header::{self, INLINE, Line},
+    layout::edge::INLINE as INLINE_BYTES,
     ring::Consumer,
     segment::{Access, Mapping},
 };
@@ -102,10 +103,17 @@ impl Subscriber {
         if skipped > 0 {
             add(&self.counters.skipped, skipped);
         }
-        let Some(words) = popped else { return Ok(None) };
+        let Some((words, line)) = popped else { return Ok(None) };
         add(&self.counters.taken, 1);
         self.space.moved(self.ring.head());
         let (header, slot) = Header::from_words(&words);
+        if slot == INLINE {
+            return if meta_offset(header.payload_len.into()) + u64::from(header.meta_len) > INLINE_BYTES {
+                Err(EdgeError::Corrupt { what: "message length" })
+            } else {
+                Ok(Some(Sample { header, body: Body::Inline(line) }))
+            };
+        }
         self.sample(header, slot).map(Some)
     }
 
@@ -120,10 +128,10 @@ impl Subscriber {
             return Err(EdgeError::Corrupt { what: "slot number" });
         };
         self.home.held.fetch_add(1, Ordering::Relaxed);
-        Ok(Sample { header, slot, start, home: self.home.clone() })
+        Ok(Sample { header, body: Body::Slot { slot, start, home: self.home.clone() } })
     }
 
-    /// Samples that are with this process.
+    /// Slots that are with this process; samples of up to 64 bytes have none.
     #[inline]
     pub fn held(&self) -> u32 {
         self.home.held.load(Ordering::Relaxed)
@@ -157,13 +165,17 @@ impl Subscriber {
     }
 }
 
-/// A received message, in place. Dropping it gives the slot back to the sender.
+/// A received message: in place, or for up to 64 bytes in the sample itself. Dropping it gives the slot back.
 #[derive(Debug)]
 pub struct Sample {
     header: Header,
-    slot: u32,
-    start: NonNull<u8>,
-    home: Arc<Home>,
+    body: Body,
+}
+
+#[derive(Debug)]
+enum Body {
+    Inline(Line),
+    Slot { slot: u32, start: NonNull<u8>, home: Arc<Home> },
 }
 
 // SAFETY: the slot stays readable and is not reused until this sample is dropped; giving back is one atomic OR.
@@ -178,11 +190,19 @@ impl Sample {
         &self.header
     }
 
-    /// Its bytes; 64-byte aligned.
+    #[inline]
+    fn start(&self) -> *const u8 {
+        match &self.body {
+            Body::Inline(line) => line.as_ptr().cast(),
+            Body::Slot { start, .. } => start.as_ptr(),
+        }
+    }
+
+    /// Its bytes. 64-byte aligned from 65 bytes on, 8-byte aligned below.
     #[inline]
     pub fn payload(&self) -> &[u8] {
-        // SAFETY: `Subscriber::sample` checked the length against the slot and the mapping, which `home` keeps.
-        unsafe { core::slice::from_raw_parts(self.start.as_ptr(), self.header.payload_len as usize) }
+        // SAFETY: `Subscriber` checked the length against the line, or the slot and the mapping that `home` keeps.
+        unsafe { core::slice::from_raw_parts(self.start(), self.header.payload_len as usize) }
     }
 
     /// Its metadata; 8-byte aligned.
@@ -190,15 +210,17 @@ impl Sample {
     pub fn meta(&self) -> &[u8] {
         let offset = meta_offset(self.header.payload_len.into()) as usize;
         // SAFETY: as in `payload`: offset and length were checked together.
-        unsafe { core::slice::from_raw_parts(self.start.as_ptr().add(offset), self.header.meta_len as usize) }
+        unsafe { core::slice::from_raw_parts(self.start().add(offset), self.header.meta_len as usize) }
     }
 }
 
 impl Drop for Sample {
     #[inline]
     fn drop(&mut self) {
-        self.home.returns.give_back(self.slot);
-        self.home.held.fetch_sub(1, Ordering::Relaxed);
+        if let Body::Slot { slot, home, .. } = &self.body {
+            home.returns.give_back(*slot);
+            home.held.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -13,5 +13,8 @@ fn every_interleaving_of_the_models_holds() {
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .status()
         .expect("cargo can be started");
-    assert!(status.success(), "a model failed; RUSTFLAGS='--cfg loom' cargo test --release -p lockfree-ipc --lib loom_tests");
+    assert!(
+        status.success(),
+        "a model failed; RUSTFLAGS='--cfg loom' cargo test --release -p lockfree-ipc --lib loom_tests"
+    );
 }

@@ -66,7 +66,7 @@ fn is_filled(bytes: &[u8], n: u64) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn backpressure_edge_behaves_like_a_queue(limit in 1u32..40, steps in prop::collection::vec(step(), 1..200)) {
@@ -107,7 +107,8 @@ proptest! {
                 },
             }
             prop_assert_eq!(subscriber.queued() as usize, model.queue.len());
-            prop_assert_eq!(subscriber.held() as usize, held.len());
+            let in_slots = held.iter().filter(|(_, s)| s.payload().len().next_multiple_of(8) + 9 > 64).count();
+            prop_assert_eq!(subscriber.held() as usize, in_slots);
         }
         for (n, sample) in held.drain(..) {
             prop_assert!(is_filled(sample.payload(), n), "message {} changed", n);
