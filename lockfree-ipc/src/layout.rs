@@ -140,6 +140,8 @@ pub mod status {
     pub const OUTPUTS: u64 = 20;
     /// What the node is doing: `since_ns << 2 | state` (u64); 0 starting, 1 waiting, 2 in its handler, 3 done.
     pub const ACTIVITY: u64 = 128;
+    /// Last sign of life within a handler, such as a send: CLOCK_MONOTONIC nanoseconds (u64).
+    pub const ALIVE: u64 = 136;
     /// Histogram of handler times.
     pub const HANDLER: u64 = 256;
     /// First input block.

@@ -56,33 +56,53 @@ struct Out {
     bell: Doorbell,
     rewoken_ns: u64,
     closed: bool,
+    /// Set from another thread: do not wait for this reader.
+    gone: Arc<AtomicBool>,
 }
 
 /// Makes a blocked [`Publisher::send`] return, from another thread.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupter {
-    flag: Arc<AtomicBool>,
-    bells: Arc<Mutex<Vec<(u32, SpaceBell)>>>,
+    all: Arc<AtomicBool>,
+    edges: Arc<Mutex<Vec<Waited>>>,
+}
+
+/// An edge that a send may wait for.
+#[derive(Clone, Debug)]
+struct Waited {
+    number: u32,
+    bell: SpaceBell,
+    gone: Arc<AtomicBool>,
 }
 
 impl Interrupter {
     /// A send that is blocked now, or would block later, gives up until [`clear`](Self::clear).
     pub fn interrupt(&self) {
-        self.flag.store(true, Ordering::SeqCst);
-        for (_, bell) in self.bells.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            bell.ring();
+        self.all.store(true, Ordering::SeqCst);
+        for edge in self.edges.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            edge.bell.ring();
+        }
+    }
+
+    /// The reader of this edge is gone: no send waits for it any more. Waits for other readers go on.
+    pub fn reader_gone(&self, number: u32) {
+        for edge in self.edges.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            if edge.number == number {
+                edge.gone.store(true, Ordering::SeqCst);
+                edge.bell.ring();
+            }
         }
     }
 
     /// Sends may block again.
     pub fn clear(&self) {
-        self.flag.store(false, Ordering::SeqCst);
+        self.all.store(false, Ordering::SeqCst);
     }
 
     /// Is it in force?
     #[inline]
     pub fn is_set(&self) -> bool {
-        self.flag.load(Ordering::SeqCst)
+        self.all.load(Ordering::SeqCst)
     }
 }
 
@@ -159,11 +179,12 @@ impl Publisher {
         if edge.return_words as usize != self.arena.classes.words() {
             return Err(OpenError::Foreign { expected: "an edge", why: "it belongs to another arena" });
         }
-        self.interrupter
-            .bells
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push((number, edge.space.clone()));
+        let gone = Arc::new(AtomicBool::new(false));
+        self.interrupter.edges.lock().unwrap_or_else(PoisonError::into_inner).push(Waited {
+            number,
+            bell: edge.space.clone(),
+            gone: gone.clone(),
+        });
         self.outs.push(Out {
             number,
             ring: Producer::new(edge.ring),
@@ -177,13 +198,14 @@ impl Publisher {
             bell,
             rewoken_ns: 0,
             closed: false,
+            gone,
         });
         Ok(())
     }
 
     /// Forgets a reader and takes back everything it held.
     pub fn remove_edge(&mut self, number: u32) {
-        self.interrupter.bells.lock().unwrap_or_else(PoisonError::into_inner).retain(|(n, _)| *n != number);
+        self.interrupter.edges.lock().unwrap_or_else(PoisonError::into_inner).retain(|e| e.number != number);
         let slots = &mut self.slots;
         self.outs.retain_mut(|out| {
             if out.number == number {
@@ -362,11 +384,12 @@ impl Out {
                 continue;
             }
             *blocked = true;
-            if interrupter.is_set() {
+            if interrupter.is_set() || self.gone.load(Ordering::SeqCst) {
                 return false;
             }
             let ticket = self.space.ask(self.ring.tail() - self.limit / 2);
-            if self.is_full().unwrap_or(false) && !interrupter.is_set() {
+            let give_up = interrupter.is_set() || self.gone.load(Ordering::SeqCst);
+            if self.is_full().unwrap_or(false) && !give_up {
                 self.bell.wake();
                 self.space.sleep(ticket, Some(clock::monotonic_ns() + RECHECK_NS));
             }

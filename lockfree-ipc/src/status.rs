@@ -48,7 +48,7 @@ pub enum Activity {
     },
     /// It works on an event.
     Handling {
-        /// CLOCK_MONOTONIC nanoseconds.
+        /// CLOCK_MONOTONIC nanoseconds: when it took the event, or of its last sign of life since.
         since_ns: u64,
     },
     /// It ended in good order.
@@ -287,6 +287,7 @@ pub struct OutputSnapshot {
 #[derive(Debug)]
 struct Page {
     activity: Shared<AtomicU64>,
+    alive: Shared<AtomicU64>,
     handler: Histogram,
     inputs: Box<[InputStats]>,
     outputs: Box<[OutputStats]>,
@@ -309,6 +310,7 @@ impl Page {
         map.populate(0, map.len() as u64);
         Ok(Self {
             activity: Shared::map(&map, at::ACTIVITY, 1)?,
+            alive: Shared::map(&map, at::ALIVE, 1)?,
             handler: Histogram::map(&map, at::HANDLER)?,
             inputs: (0..u64::from(inputs)).map(|i| InputStats::map(&map, i)).collect::<Result<_, _>>()?,
             outputs: (0..u64::from(outputs))
@@ -350,6 +352,12 @@ impl StatusPage {
     #[inline]
     pub fn handling(&self, now_ns: u64) {
         self.set(Activity::Handling { since_ns: now_ns });
+    }
+
+    /// The node shows life in the middle of its handler: it sends. One store.
+    #[inline]
+    pub fn alive(&self, now_ns: u64) {
+        self.page.alive.one().store(now_ns, Ordering::Relaxed);
     }
 
     /// The node ended in good order.
@@ -401,10 +409,16 @@ impl StatusView {
         Ok(Self { page: Arc::new(Page::open(fd, Access::Read)?) })
     }
 
-    /// What the node is doing. One load.
+    /// What the node is doing. Two loads.
     #[inline]
     pub fn activity(&self) -> Activity {
-        self.page.activity()
+        match self.page.activity() {
+            Activity::Handling { since_ns } => {
+                let alive_ns = self.page.alive.one().load(Ordering::Relaxed);
+                Activity::Handling { since_ns: since_ns.max(alive_ns) }
+            }
+            other => other,
+        }
     }
 
     /// Counters of an input; zeros when there is none with this number.

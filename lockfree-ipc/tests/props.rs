@@ -223,3 +223,35 @@ fn reader_that_holds_everything_makes_the_sender_say_so_and_recovers() {
     held.clear();
     assert!(publisher.loan(1 << 30, 0).is_ok(), "slots did not come back");
 }
+
+#[test]
+fn a_reader_that_is_gone_does_not_cost_another_one_a_message() {
+    use support::Fds;
+    let fds = Fds::new(700);
+    let edges = [0, 1].map(|_| fds.edge(4, Policy::Backpressure));
+    let mut publisher = fds.publisher();
+    for (number, edge) in (0..).zip(&edges) {
+        publisher.add_edge(number, edge.try_clone().unwrap(), fds.doorbell()).unwrap();
+    }
+    let mut healthy = fds.subscriber(&edges[1]);
+    let interrupter = publisher.interrupter();
+    let sender = std::thread::spawn(move || {
+        for _ in 0..100 {
+            let loan = publisher.loan(100, 0).unwrap();
+            publisher.send(loan, &Header::default());
+        }
+    });
+    // Both are full by now, and the sender waits for the first, who never comes.
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    interrupter.reader_gone(0);
+    for n in 0..100 {
+        let sample = loop {
+            if let Some(sample) = healthy.take().unwrap() {
+                break sample;
+            }
+            std::thread::yield_now();
+        };
+        assert_eq!(sample.header().seq, n, "a message was lost");
+    }
+    sender.join().unwrap();
+}
