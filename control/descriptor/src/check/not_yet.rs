@@ -1,0 +1,133 @@
+//! Keys that are understood but whose behaviour comes later: each use is reported, none is ignored in silence.
+
+use crate::{
+    check::{Kind, is_url},
+    error::Report,
+    raw::{self, RawDataflow, RawNode},
+    yaml::Yaml,
+};
+
+/// Keys of a node that change nothing yet.
+const NODE_KEYS: [(&str, &str); 18] = [
+    ("max_restarts", "has no effect yet: nodes are not restarted"),
+    ("restart_delay", "has no effect yet: nodes are not restarted"),
+    ("max_restart_delay", "has no effect yet: nodes are not restarted"),
+    ("restart_window", "has no effect yet: nodes are not restarted"),
+    ("finish_grace_secs", "has no effect yet: a node may linger"),
+    ("shared_memory_pool_size", "has no effect: memory grows on demand; `output_layout` reserves it"),
+    ("send_stdout_as", "has no effect yet: lines go to the log only"),
+    ("send_logs_as", "has no effect yet: lines go to the log only"),
+    ("input_types", "is not checked against the data yet"),
+    ("output_types", "is not checked against the data yet"),
+    ("output_metadata", "is not checked yet"),
+    ("pattern", "is not checked yet"),
+    ("deploy", "has no effect yet: every node runs on this machine"),
+    ("_unstable_deploy", "has no effect yet: every node runs on this machine"),
+    ("branch", "needs `git`, which cannot be run yet"),
+    ("tag", "needs `git`, which cannot be run yet"),
+    ("rev", "needs `git`, which cannot be run yet"),
+    ("path_sha256", "is not verified yet"),
+];
+
+/// Operator keys that differ from what the runtime node already reports.
+const OPERATOR_KEYS: [&str; 6] =
+    ["send_stdout_as", "send_logs_as", "input_types", "output_types", "output_metadata", "pattern"];
+
+/// Reports everything in the file that does nothing yet.
+pub(crate) fn collect(raw: &RawDataflow<'_>, kinds: &[Option<Kind>], report: &mut Report) {
+    top_level(raw, report);
+    for (node, kind) in raw.nodes.iter().zip(kinds) {
+        let id = node.id.as_ref().map(|id| id.value.as_str());
+        if let Some(kind) = kind {
+            source(node, *kind, id, report);
+        }
+        for (key, what) in NODE_KEYS.iter().filter(|(key, _)| node.has(key)) {
+            report.not_yet(node.pos_of(key), id, key, what, false);
+        }
+        let policy = raw::text(node.yaml, "restart_policy");
+        if let Some(policy) = policy.filter(|policy| policy.value != "never") {
+            let what = "has no effect yet: a node that ends stays down";
+            report.not_yet(policy.pos, id, "restart_policy", what, false);
+        }
+        ports(node.yaml, id, report);
+        for operator in &node.operators {
+            ports(operator.yaml, id, report);
+            for key in OPERATOR_KEYS {
+                if let Some((name, _)) = operator.yaml.entry(key) {
+                    report.not_yet(name.pos, id, key, "of an operator has no effect yet", false);
+                }
+            }
+            if let Some((key, _)) = operator.yaml.get("python").and_then(|python| python.entry("conda_env")) {
+                report.not_yet(key.pos, id, "conda_env", "has no effect yet", false);
+            }
+        }
+    }
+}
+
+fn top_level(raw: &RawDataflow<'_>, report: &mut Report) {
+    let mut note = |key: &str, what: &str| {
+        if let Some((name, _)) = raw.yaml.entry(key) {
+            report.not_yet(name.pos, None, key, what, false);
+        }
+    };
+    note("deploy", "has no effect yet: every node runs on this machine");
+    note("_unstable_deploy", "has no effect yet: every node runs on this machine");
+    if raw.yaml.get("type_rules").is_some_and(|rules| !rules.list().is_empty()) {
+        note("type_rules", "has no effect yet: types of edges are not compared");
+    }
+    if raw.strict_types {
+        note("strict_types", "covers names and form of types only; types of edges are not compared yet");
+    }
+    for key in ["debug", "_unstable_debug"] {
+        if raw.yaml.get(key).is_some_and(inspection) {
+            note(key, "has no effect yet: topics cannot be inspected");
+        }
+    }
+}
+
+/// Is debug inspection switched on in this block?
+pub(crate) fn inspection(block: &Yaml) -> bool {
+    let on = |key| raw::flag(block, key) == Some(true);
+    on("enable_debug_inspection") || on("publish_all_messages_to_zenoh")
+}
+
+/// What a node is made of, where that cannot be started yet.
+fn source(node: &RawNode<'_>, kind: Kind, id: Option<&str>, report: &mut Report) {
+    let mut fatal = |key: &str, what: &str| report.not_yet(node.pos_of(key), id, key, what, true);
+    match kind {
+        Kind::Module => fatal("module", "cannot be run yet: modules are not expanded"),
+        Kind::Hub => fatal("hub", "cannot be run yet"),
+        Kind::Ros2 => fatal("ros2", "cannot be run yet: there is no ROS 2 bridge"),
+        Kind::Operators if node.has("operators") => {
+            fatal("operators", "cannot be run yet: there is no operator runtime");
+        }
+        Kind::Operators => fatal("operator", "cannot be run yet: there is no operator runtime"),
+        Kind::Path | Kind::Custom => {}
+    }
+    if node.has("git") {
+        fatal("git", "cannot be run yet: repositories are not cloned");
+    }
+    let path = node.path.as_ref().map_or("", |path| path.value.as_str());
+    if matches!(kind, Kind::Path | Kind::Custom) && is_url(path) {
+        fatal("path", "cannot be run yet: URLs are not downloaded");
+    }
+    if matches!(kind, Kind::Path | Kind::Custom) && path == "dynamic" {
+        fatal("path", "cannot be run yet: dynamic nodes cannot join");
+    }
+}
+
+fn ports(yaml: &Yaml, id: Option<&str>, report: &mut Report) {
+    for (name, value) in yaml.get("output_framing").map(Yaml::map).unwrap_or_default() {
+        if value.text() == Some("arrow-ipc") {
+            let what = "arrow-ipc has no effect yet: the raw layout is sent";
+            report.not_yet(name.pos, id, "output_framing", what, false);
+        }
+    }
+    for (name, value) in yaml.get("inputs").map(Yaml::map).unwrap_or_default() {
+        let source = value.text().map(str::to_owned);
+        let source = source.or_else(|| raw::text(value, "source").map(|at| at.value));
+        if source.is_some_and(|source| source == "dora/logs" || source.starts_with("dora/logs/")) {
+            report.not_yet(name.pos, id, "dora/logs", "delivers nothing yet", false);
+        }
+    }
+}
