@@ -1,0 +1,103 @@
+//! The socket to the daemon, as inherited: a number in the environment becomes an owned descriptor, once.
+#![expect(unsafe_code, reason = "takes over a descriptor that was inherited by number")]
+
+use std::{
+    collections::BTreeSet,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use rustix::{
+    fs::FileType,
+    io::FdFlags,
+    net::sockopt::{Timeout, set_socket_timeout},
+};
+
+use crate::error::{NodeError, NodeResult};
+
+/// A daemon that does not read for this long counts as gone.
+const SEND_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Numbers that a live [`DaemonSocket`] of this process owns.
+static CLAIMED: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// The connection to the daemon. Closed on drop.
+#[derive(Debug)]
+pub(crate) struct DaemonSocket {
+    fd: OwnedFd,
+}
+
+impl DaemonSocket {
+    /// Takes over descriptor `number` and makes it close-on-exec, so that children of the node do not keep the
+    /// connection open.
+    ///
+    /// # Errors
+    /// [`NodeError::Init`] when it is no socket or the process is a node by it already.
+    pub(crate) fn claim(number: i32) -> NodeResult<Self> {
+        let refuse =
+            |why: &str| Err(NodeError::Init(format!("the daemon's socket, descriptor {number}, {why}")));
+        let mut claimed = CLAIMED.lock().unwrap_or_else(PoisonError::into_inner);
+        if claimed.contains(&number) {
+            return refuse("is in use: this process was initialised as a node before");
+        }
+        if number < 0 {
+            return refuse("is not a descriptor");
+        }
+        // SAFETY: only asked what it is; a number that is not open makes the calls fail and nothing else.
+        let candidate = unsafe { BorrowedFd::borrow_raw(number) };
+        let Ok(stat) = rustix::fs::fstat(candidate) else {
+            return refuse(
+                "is not open: the node was initialised and dropped before, or something closed it",
+            );
+        };
+        if !FileType::from_raw_mode(stat.st_mode).is_socket() {
+            return refuse("is not a socket: something closed it and opened another file");
+        }
+        // SAFETY: the daemon left this descriptor to this library alone, and `claimed` says that nobody took it yet.
+        let fd = unsafe { OwnedFd::from_raw_fd(number) };
+        let prepared = rustix::io::fcntl_getfd(&fd)
+            .and_then(|flags| rustix::io::fcntl_setfd(&fd, flags | FdFlags::CLOEXEC))
+            .and_then(|()| set_socket_timeout(&fd, Timeout::Send, Some(SEND_TIMEOUT)));
+        if let Err(error) = prepared {
+            return refuse(&format!("cannot be used: {error}"));
+        }
+        claimed.insert(number);
+        Ok(Self { fd })
+    }
+
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Drop for DaemonSocket {
+    fn drop(&mut self) {
+        // The number is free for others only after the descriptor is closed, which comes next.
+        CLAIMED.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.fd.as_raw_fd());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+    use std::os::fd::IntoRawFd;
+
+    #[test]
+    fn a_claimed_socket_becomes_close_on_exec_and_cannot_be_claimed_twice() {
+        let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::empty(), None);
+        let number = pair.unwrap().0.into_raw_fd();
+        let socket = DaemonSocket::claim(number).unwrap();
+        assert!(rustix::io::fcntl_getfd(socket.as_fd()).unwrap().contains(FdFlags::CLOEXEC));
+        assert!(DaemonSocket::claim(number).unwrap_err().to_string().contains("in use"));
+    }
+
+    #[test]
+    fn what_is_no_socket_is_refused_and_left_alone() {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert!(DaemonSocket::claim(file.as_raw_fd()).unwrap_err().to_string().contains("not a socket"));
+        assert!(file.metadata().is_ok());
+        assert!(DaemonSocket::claim(-1).unwrap_err().to_string().contains("-1"));
+    }
+}
