@@ -1,0 +1,165 @@
+//! The environment of a node: what the host has, what the descriptor adds, and what it may not touch.
+//!
+//! Values are expanded exactly once and here, on the machine that runs the node; they stay text throughout, so
+//! `"1.10"` reaches the node as `1.10`.
+
+use std::collections::BTreeMap;
+
+use dora_protocol::dataflow::{EnvValue, Node};
+
+/// Environment variables by name.
+pub type Env = BTreeMap<String, String>;
+
+const RESERVED: [&str; 11] = [
+    "DORA_NODE_CONFIG",
+    "DORA_RUNTIME_CONFIG",
+    "ZENOH_CONFIG",
+    "DORA_RUN_PARENT_PID",
+    "LD_PRELOAD",
+    "LD_AUDIT",
+    "LD_LIBRARY_PATH",
+    "DYLD_INSERT_LIBRARIES",
+    "DYLD_LIBRARY_PATH",
+    "DORA_AUTH_TOKEN",
+    "DORA_ALLOW_SHELL_NODES",
+];
+
+/// The variables that may be used inside `path:`.
+pub(crate) const IN_PATHS: [&str; 5] = ["HOME", "USER", "PWD", "DORA_WORKSPACE", "CARGO_MANIFEST_DIR"];
+
+/// The environment of this process, as far as it is text. Variables that are not UTF-8 are left out.
+pub fn of_host() -> Env {
+    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
+}
+
+/// What the descriptor sets for `node`, on top of the inherited environment, and a sentence for each value that
+/// could not be set as written. The same for the node itself and for its `build:` lines.
+///
+/// `$VAR` and `${VAR}` take their values from `host`, see [`of_host`]. Names that are reserved (those that dora sets
+/// itself, and those that would make the dynamic loader run other code) are left out.
+pub fn additions(node: &Node, host: &Env) -> (Env, Vec<String>) {
+    let mut env = Env::new();
+    let mut warnings = Vec::new();
+    for (name, value) in &node.env {
+        if is_reserved(name) {
+            warnings.push(format!("{}: `env: {name}` is reserved by dora and was dropped", node.at));
+            continue;
+        }
+        match value {
+            EnvValue::Text(text) => {
+                let (text, unknown) = expand(text, |var| host.get(var).cloned());
+                for var in unknown {
+                    warnings.push(format!(
+                        "{}: `env: {name}` uses `${var}`, which is not set here; left as it is",
+                        node.at
+                    ));
+                }
+                env.insert(name.clone(), text);
+            }
+            EnvValue::FromHost(var) => match host.get(var) {
+                Some(text) => {
+                    env.insert(name.clone(), text.clone());
+                }
+                None => warnings.push(format!(
+                    "{}: `env: {name}` takes the value of `{var}`, which is not set on this machine; not set",
+                    node.at
+                )),
+            },
+        }
+    }
+    (env, warnings)
+}
+
+fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name) || name.starts_with("DORA_ZENOH_")
+}
+
+/// Replaces `$VAR` and `${VAR}`; `$$` is a dollar sign. Returns the names that `lookup` did not know; those stay
+/// as they were written.
+pub(crate) fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> (String, Vec<String>) {
+    let mut out = String::with_capacity(text.len());
+    let mut unknown = Vec::new();
+    let mut rest = text;
+    while let Some(dollar) = rest.find('$') {
+        out.push_str(&rest[..dollar]);
+        let after = &rest[dollar + 1..];
+        let (name, consumed) = match after.strip_prefix('{') {
+            Some(braced) => match braced.find('}') {
+                Some(end) => (&braced[..end], end + 2),
+                None => ("", 0),
+            },
+            None => {
+                let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+                (&after[..end], end)
+            }
+        };
+        if let Some(literal) = after.strip_prefix('$') {
+            out.push('$');
+            rest = literal;
+            continue;
+        }
+        match (name.is_empty(), lookup(name)) {
+            (false, Some(value)) => out.push_str(&value),
+            (false, None) => {
+                unknown.push(name.to_owned());
+                out.push_str(&rest[dollar..dollar + 1 + consumed]);
+            }
+            (true, _) => out.push_str(&rest[dollar..dollar + 1 + consumed]),
+        }
+        rest = &after[consumed..];
+    }
+    out.push_str(rest);
+    (out, unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lookup(name: &str) -> Option<String> {
+        match name {
+            "HOME" => Some("/home/ada".into()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn variables_are_expanded_once_and_unknown_ones_stay() {
+        let table = [
+            ("plain", "plain", vec![]),
+            ("$HOME/x", "/home/ada/x", vec![]),
+            ("${HOME}x", "/home/adax", vec![]),
+            ("a${EMPTY}b", "ab", vec![]),
+            ("$NOPE-1", "$NOPE-1", vec!["NOPE"]),
+            ("${NOPE}", "${NOPE}", vec!["NOPE"]),
+            ("cost: 5$", "cost: 5$", vec![]),
+            ("$$HOME", "$HOME", vec![]),
+            ("${HOME", "${HOME", vec![]),
+            ("$ x", "$ x", vec![]),
+        ];
+        for (text, expected, names) in table {
+            let (out, unknown) = expand(text, lookup);
+            assert_eq!(
+                (out.as_str(), unknown),
+                (expected, names.iter().map(ToString::to_string).collect()),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn reserved_names_are_dropped_with_a_warning_and_numbers_stay_text() {
+        let mut node = crate::testing::node("a", "true");
+        node.env.insert("LD_PRELOAD".into(), EnvValue::Text("evil.so".into()));
+        node.env.insert("DORA_ZENOH_LISTEN".into(), EnvValue::Text("x".into()));
+        node.env.insert("VERSION".into(), EnvValue::Text("1.10".into()));
+        node.env.insert("WHO".into(), EnvValue::FromHost("HOME".into()));
+        node.env.insert("GONE".into(), EnvValue::FromHost("NOPE".into()));
+        let host = Env::from([("HOME".into(), "/home/ada".into())]);
+        let (env, warnings) = additions(&node, &host);
+        assert_eq!(env, Env::from([("VERSION".into(), "1.10".into()), ("WHO".into(), "/home/ada".into())]));
+        assert_eq!(warnings.len(), 3, "{warnings:?}");
+        assert!(warnings.iter().any(|w| w.contains("LD_PRELOAD")));
+    }
+}

@@ -1,0 +1,45 @@
+//! The async tier: spawns nodes, wires them, watches them, stops them.
+//!
+//! Runs on the housekeeping cores under the ordinary scheduler and may be as slow as it likes: nothing in the
+//! real-time tier or between two local nodes ever waits for it.
+//!
+//! ```text
+//!   run ── program, environment ──► compile ──► spawn ──► supervisor ──► assemble
+//!                                                            ▲
+//!           node_link (sockets) · logs (pipes) · pidfds · pool (status pages, by a real-time thread)
+//! ```
+
+mod assemble;
+mod compile;
+mod cores;
+pub mod environment;
+mod error;
+mod exit;
+mod extension;
+mod feeds;
+mod guard;
+mod health;
+mod log_file;
+mod log_line;
+mod logs;
+mod node_link;
+mod node_state;
+pub mod options;
+mod own_rt;
+mod pool;
+mod proc_usage;
+mod program;
+mod propagate;
+pub mod report;
+mod rt_check;
+mod run;
+mod spawn;
+mod stop;
+mod stopping;
+mod supervisor;
+#[cfg(test)]
+mod testing;
+mod wiring;
+
+pub use error::{DaemonError, ProgramError};
+pub use run::run;

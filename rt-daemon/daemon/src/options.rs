@@ -1,0 +1,99 @@
+//! How a dataflow is to be run, and the handle that stops it.
+
+use std::{path::PathBuf, time::Duration};
+
+use dora_protocol::log::{LogLevel, LogMessage};
+use tokio::sync::mpsc;
+
+/// Real-time mode of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RtMode {
+    /// Ordinary scheduling; `rt:` blocks are not applied.
+    #[default]
+    Off,
+    /// What a node asked for, or the daemon needs for its real-time thread, and cannot be had stops the start.
+    Strict,
+    /// What cannot be had is reported, and the run goes on.
+    BestEffort,
+}
+
+/// Options of one run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Real-time mode.
+    pub rt: RtMode,
+    /// Stop gracefully after this long.
+    pub stop_after: Option<Duration>,
+    /// Start `path: shell` nodes.
+    pub allow_shell_nodes: bool,
+    /// Start Python nodes through `uv run`.
+    pub uv: bool,
+    /// From the Stop event to SIGTERM; half of it again to SIGKILL.
+    pub grace: Duration,
+    /// Where `out/<dataflow id>/log_<node>.jsonl` go; `None` = the dataflow's working directory.
+    pub out_dir: Option<PathBuf>,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            rt: RtMode::Off,
+            stop_after: None,
+            allow_shell_nodes: false,
+            uv: false,
+            grace: Duration::from_secs(10),
+            out_dir: None,
+        }
+    }
+}
+
+/// What a run tells while it goes on. Display only: nothing waits for it, and when the reader is slow the lines
+/// are dropped and counted.
+#[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "almost every event is a log line, so a box would cost each of them"
+)]
+pub enum RunEvent {
+    /// A line that a node printed.
+    Log {
+        /// Parsed level, for filters.
+        level: LogLevel,
+        /// The line.
+        message: LogMessage,
+    },
+    /// Something dora itself has to say (`[dora]` lines).
+    System {
+        /// Severity.
+        level: LogLevel,
+        /// Concerned node, when there is one.
+        node: Option<String>,
+        /// The sentence.
+        text: String,
+    },
+    /// The read-back table, once every node is ready and before the first message flows (`--rt` only).
+    RtTable(crate::report::RtTable),
+    /// Every node is ready; messages flow from now on.
+    Started {
+        /// Milliseconds since the run was asked for.
+        after_ms: f64,
+    },
+}
+
+/// Sent to a running dataflow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopRequest {
+    /// Stop event, grace, SIGTERM, SIGKILL.
+    Graceful,
+    /// SIGKILL now. A node that ends by it has not failed.
+    Kill,
+}
+
+/// The two ends a caller needs.
+#[derive(Debug)]
+pub struct RunHandle {
+    /// To stop it.
+    pub stop: mpsc::UnboundedSender<StopRequest>,
+    /// To watch it.
+    pub events: mpsc::Receiver<RunEvent>,
+}

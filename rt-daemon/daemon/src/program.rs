@@ -1,0 +1,253 @@
+//! From `path:` to a program that can be executed: where to look, in which order, and what to say when it is not
+//! there.
+//!
+//! The working directory comes first, then the active virtual environment, then `PATH`. Everything is resolved
+//! before the first process is started, so that one forgotten `dora build` does not leave half a robot running.
+
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use dora_protocol::dataflow::{Node, NodeKind};
+
+use crate::{
+    environment::{Env, IN_PATHS, expand},
+    error::ProgramError,
+    options::RunOptions,
+};
+
+/// What to execute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Program {
+    pub(crate) file: PathBuf,
+    pub(crate) args: Vec<String>,
+    /// Sentences for the user; the program can be started nevertheless.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Finds the program of a node in `env`, the whole environment the node will have. `None` for a dynamic node.
+pub(crate) fn resolve(
+    node: &Node,
+    working_dir: &Path,
+    env: &Env,
+    options: &RunOptions,
+) -> Result<Option<Program>, ProgramError> {
+    match &node.kind {
+        NodeKind::Dynamic => Ok(None),
+        NodeKind::Shell { .. } if !options.allow_shell_nodes => {
+            Err(ProgramError::ShellNotAllowed { at: Box::new(node.at.clone()), node: node.id.clone() })
+        }
+        NodeKind::Shell { command } => Ok(Some(Program {
+            file: PathBuf::from("/bin/sh"),
+            args: vec!["-c".into(), command.clone()],
+            warnings: Vec::new(),
+        })),
+        NodeKind::Executable { path, args } => {
+            let (expanded, unknown) =
+                expand(path, |var| IN_PATHS.contains(&var).then(|| env.get(var).cloned()).flatten());
+            let mut program = if expanded.ends_with(".py") {
+                python(node, &expanded, working_dir, env, options.uv)?
+            } else {
+                Program {
+                    file: executable(node, &expanded, working_dir, env)?,
+                    args: vec![],
+                    warnings: vec![],
+                }
+            };
+            program.args.extend(args.iter().cloned());
+            program.warnings.extend(unknown.into_iter().map(|var| {
+                format!(
+                    "{}: `path: {path}` uses `${var}`; only {} are known there",
+                    node.at,
+                    IN_PATHS.join(", ")
+                )
+            }));
+            Ok(Some(program))
+        }
+    }
+}
+
+fn executable(node: &Node, path: &str, working_dir: &Path, env: &Env) -> Result<PathBuf, ProgramError> {
+    let local = working_dir.join(path);
+    if local.is_file() {
+        return if is_executable(&local) {
+            Ok(local)
+        } else {
+            Err(ProgramError::NotExecutable {
+                at: Box::new(node.at.clone()),
+                node: node.id.clone(),
+                file: local,
+            })
+        };
+    }
+    // A path with a folder in it names one file; only a bare name is looked up.
+    let places = if path.contains('/') { Vec::new() } else { search_path(env) };
+    if let Some(found) = places.iter().map(|dir| dir.join(path)).find(|f| f.is_file() && is_executable(f)) {
+        return Ok(found);
+    }
+    Err(missing(node, path, &local, &places))
+}
+
+fn python(node: &Node, path: &str, working_dir: &Path, env: &Env, uv: bool) -> Result<Program, ProgramError> {
+    let script = working_dir.join(path);
+    if !script.is_file() {
+        return Err(missing(node, path, &script, &[]));
+    }
+    let places = search_path(env);
+    let find = |name: &str| places.iter().map(|dir| dir.join(name)).find(|f| f.is_file() && is_executable(f));
+    let absent = |interpreter, hint| ProgramError::Interpreter {
+        at: Box::new(node.at.clone()),
+        node: node.id.clone(),
+        script: path.to_owned(),
+        interpreter,
+        searched: list(places.iter()),
+        hint,
+    };
+    let script = script.to_string_lossy().into_owned();
+    if uv {
+        let file = find("uv").ok_or_else(|| absent("uv", "install uv, or run without `--uv`"))?;
+        let args = ["run", "python", "-u"].map(String::from).into_iter().chain([script]).collect();
+        return Ok(Program { file, args, warnings: Vec::new() });
+    }
+    let file = find("python3").or_else(|| find("python"));
+    let file = file
+        .ok_or_else(|| absent("python3", "install Python, activate a virtual environment, or use `--uv`"))?;
+    Ok(Program { file, args: vec!["-u".into(), script], warnings: Vec::new() })
+}
+
+/// The active virtual environment, then `PATH`.
+fn search_path(env: &Env) -> Vec<PathBuf> {
+    let virtual_env = env.get("VIRTUAL_ENV").filter(|v| !v.is_empty()).map(|v| Path::new(v).join("bin"));
+    let path = env.get("PATH").map(String::as_str).unwrap_or("/usr/local/bin:/usr/bin:/bin");
+    virtual_env.into_iter().chain(std::env::split_paths(path).filter(|p| !p.as_os_str().is_empty())).collect()
+}
+
+fn is_executable(file: &Path) -> bool {
+    file.metadata().is_ok_and(|m| m.permissions().mode() & 0o111 != 0)
+}
+
+fn missing(node: &Node, path: &str, local: &Path, places: &[PathBuf]) -> ProgramError {
+    let hint = if node.build.is_empty() {
+        String::new()
+    } else {
+        format!("; the node has a `build:` entry (`{}`): run `dora build` first", node.build.join(" && "))
+    };
+    ProgramError::Missing {
+        at: Box::new(node.at.clone()),
+        node: node.id.clone(),
+        path: path.to_owned(),
+        searched: list(std::iter::once(&local.to_path_buf()).chain(places)),
+        hint,
+    }
+}
+
+fn list<'a>(places: impl Iterator<Item = &'a PathBuf>) -> String {
+    places.map(|p| format!("`{}`", p.display())).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::testing::node;
+
+    struct Place {
+        dir: tempfile::TempDir,
+        env: Env,
+    }
+
+    fn place() -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        for sub in ["flow", "bin", "venv/bin"] {
+            fs::create_dir_all(dir.path().join(sub)).unwrap();
+        }
+        let env = Env::from([("PATH".into(), dir.path().join("bin").display().to_string())]);
+        Place { dir, env }
+    }
+
+    impl Place {
+        fn file(&self, name: &str, mode: u32) -> PathBuf {
+            let path = self.dir.path().join(name);
+            fs::write(&path, "#!/bin/sh\n").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            path
+        }
+        fn resolve(&self, node: &Node, options: &RunOptions) -> Result<Program, ProgramError> {
+            resolve(node, &self.dir.path().join("flow"), &self.env, options).map(Option::unwrap)
+        }
+    }
+
+    #[test]
+    fn the_working_directory_comes_before_the_path() {
+        let place = place();
+        let from_path = place.file("bin/tool", 0o755);
+        let options = RunOptions::default();
+        assert_eq!(place.resolve(&node("a", "tool"), &options).unwrap().file, from_path);
+        let local = place.file("flow/tool", 0o755);
+        assert_eq!(place.resolve(&node("a", "tool"), &options).unwrap().file, local);
+    }
+
+    #[test]
+    fn a_missing_program_names_node_place_all_searched_and_the_build_hint() {
+        let place = place();
+        let mut node = node("camera", "cam");
+        node.build = vec!["cargo build -p cam".into()];
+        let text = place.resolve(&node, &RunOptions::default()).unwrap_err().to_string();
+        for part in ["flow.yml:3:5", "camera", "flow/cam", "bin", "cargo build -p cam", "dora build"] {
+            assert!(text.contains(part), "`{part}` is not in: {text}");
+        }
+        node.kind = NodeKind::Executable { path: "sub/cam".into(), args: vec![] };
+        let text = place.resolve(&node, &RunOptions::default()).unwrap_err().to_string();
+        assert!(!text.contains("/bin`"), "a path with a folder is not looked up in PATH: {text}");
+    }
+
+    #[test]
+    fn a_file_without_the_x_bit_gets_the_chmod_hint() {
+        let place = place();
+        place.file("flow/tool", 0o644);
+        let text = place.resolve(&node("a", "tool"), &RunOptions::default()).unwrap_err().to_string();
+        assert!(text.contains("chmod +x"), "{text}");
+    }
+
+    #[test]
+    fn scripts_run_unbuffered_under_the_interpreter_of_the_virtual_environment() {
+        let mut place = place();
+        let script = place.file("flow/n.py", 0o644).display().to_string();
+        let text = place.resolve(&node("a", "n.py"), &RunOptions::default()).unwrap_err().to_string();
+        assert!(text.contains("python3") && text.contains("virtual environment"), "{text}");
+        place.file("bin/python3", 0o755);
+        let venv = place.file("venv/bin/python3", 0o755);
+        place.env.insert("VIRTUAL_ENV".into(), place.dir.path().join("venv").display().to_string());
+        let program = place.resolve(&node("a", "n.py"), &RunOptions::default()).unwrap();
+        assert_eq!((program.file, program.args), (venv, vec!["-u".to_owned(), script.clone()]));
+        let uv = place.file("bin/uv", 0o755);
+        let options = RunOptions { uv: true, ..RunOptions::default() };
+        let program = place.resolve(&node("a", "n.py"), &options).unwrap();
+        assert_eq!(program.file, uv);
+        assert_eq!(program.args, ["run", "python", "-u", &script]);
+    }
+
+    #[test]
+    fn shell_nodes_need_permission() {
+        let place = place();
+        let mut node = node("a", "x");
+        node.kind = NodeKind::Shell { command: "echo hi".into() };
+        let refused = place.resolve(&node, &RunOptions::default()).unwrap_err().to_string();
+        assert!(refused.contains("--allow-shell-nodes"), "{refused}");
+        let options = RunOptions { allow_shell_nodes: true, ..RunOptions::default() };
+        assert_eq!(place.resolve(&node, &options).unwrap().args, ["-c", "echo hi"]);
+    }
+
+    #[test]
+    fn known_variables_in_the_path_expand_and_others_are_named() {
+        let mut place = place();
+        let file = place.file("bin/tool", 0o755);
+        place.env.insert("HOME".into(), place.dir.path().display().to_string());
+        assert_eq!(place.resolve(&node("a", "$HOME/bin/tool"), &RunOptions::default()).unwrap().file, file);
+        place.file("flow/$X", 0o755);
+        let program = place.resolve(&node("a", "$X"), &RunOptions::default()).unwrap();
+        assert!(program.warnings[0].contains("$X"), "{:?}", program.warnings);
+    }
+}

@@ -1,0 +1,199 @@
+//! What a run has to show for itself: counted by the nodes in shared memory, read by the daemon at the end.
+
+use serde::Serialize;
+
+/// The whole report. `--report json` prints exactly this.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunReport {
+    /// Dataflow id.
+    pub dataflow_id: String,
+    /// File stem of the descriptor.
+    pub name: String,
+    /// `off`, `strict` or `best-effort`.
+    pub rt: &'static str,
+    /// From the call to the last exit.
+    pub wall_s: f64,
+    /// From the call until every node was ready.
+    pub start_ms: Option<f64>,
+    /// From the call until the first message was taken by a reader.
+    pub first_message_ms: Option<f64>,
+    /// One row per edge between nodes.
+    pub edges: Vec<EdgeReport>,
+    /// One row per timer input.
+    pub timers: Vec<TimerReport>,
+    /// One row per node.
+    pub nodes: Vec<NodeReport>,
+    /// What was asked of the scheduler and what was granted, when `--rt` was on.
+    pub rt_table: Option<RtTable>,
+    /// Things a user should know, in sentences.
+    pub warnings: Vec<String>,
+}
+
+impl RunReport {
+    /// `node: error; node: error`, or `None` when every node succeeded.
+    pub fn failure(&self) -> Option<String> {
+        let failed: Vec<String> =
+            self.nodes.iter().filter_map(|n| n.error.as_ref().map(|e| format!("{}: {e}", n.node))).collect();
+        (!failed.is_empty()).then(|| failed.join("; "))
+    }
+}
+
+/// Percentiles in microseconds.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Percentiles {
+    /// Samples.
+    pub count: u64,
+    /// Median.
+    pub p50_us: f64,
+    /// 99 %.
+    pub p99_us: f64,
+    /// 99.9 %.
+    pub p999_us: f64,
+    /// Largest, exact.
+    pub max_us: f64,
+}
+
+/// One edge: `sent = taken + overwritten + flushed + lost + queued`.
+#[derive(Clone, Debug, Serialize)]
+pub struct EdgeReport {
+    /// `node/output`
+    pub from: String,
+    /// `node/input`
+    pub to: String,
+    /// `drop_oldest` or `backpressure`.
+    pub policy: &'static str,
+    /// Messages that entered the edge.
+    pub sent: u64,
+    /// Taken by the reader.
+    pub taken: u64,
+    /// Dropped because the queue was full.
+    pub overwritten: u64,
+    /// Dropped by a `flush` message.
+    pub flushed: u64,
+    /// Still queued when the reader ended.
+    pub queued: u64,
+    /// The edge was closed because one end wrote nonsense.
+    pub broken: Option<String>,
+    /// From send to take.
+    pub latency: Percentiles,
+    /// Declared deadline.
+    pub deadline_us: Option<f64>,
+    /// Taken later than that.
+    pub deadline_missed: u64,
+}
+
+/// One timer input.
+#[derive(Clone, Debug, Serialize)]
+pub struct TimerReport {
+    /// `node/input`
+    pub to: String,
+    /// Nanoseconds.
+    pub period_ns: u64,
+    /// Ticks delivered.
+    pub ticks: u64,
+    /// Ticks that passed while the node was busy.
+    pub missed: u64,
+    /// From the nominal time to the node taking it.
+    pub lateness: Percentiles,
+}
+
+/// One node.
+#[derive(Clone, Debug, Serialize)]
+pub struct NodeReport {
+    /// Its id.
+    pub node: String,
+    /// Process id, when it was started.
+    pub pid: Option<u32>,
+    /// `0`, an exit code, or `signal SIGKILL`.
+    pub exit: String,
+    /// Why it counts as failed.
+    pub error: Option<String>,
+    /// Another node's failure that caused this one.
+    pub caused_by: Option<String>,
+    /// Last lines of its standard error, when it failed.
+    pub stderr_tail: Vec<String>,
+    /// CPU seconds, user and system.
+    pub cpu_s: f64,
+    /// Largest resident set, in MB.
+    pub max_rss_mb: f64,
+    /// Page faults that needed no disk, since the start barrier.
+    pub minor_faults: u64,
+    /// Page faults that did, since the start barrier.
+    pub major_faults: u64,
+    /// Context switches because it waited, since the start barrier.
+    pub voluntary_switches: u64,
+    /// Context switches because something else ran, since the start barrier.
+    pub involuntary_switches: u64,
+    /// From one receive to the next.
+    pub handler: Percentiles,
+    /// Outputs: messages, bytes, copies.
+    pub outputs: Vec<OutputReport>,
+}
+
+/// One output.
+#[derive(Clone, Debug, Serialize)]
+pub struct OutputReport {
+    /// Its id.
+    pub output: String,
+    /// Messages sent (once, whatever the number of readers).
+    pub sent: u64,
+    /// Payload bytes.
+    pub bytes: u64,
+    /// Payloads copied into the slot rather than written in place.
+    pub copied: u64,
+    /// Sends refused because the payload was larger than declared.
+    pub too_large: u64,
+    /// Sends refused because the readers held every slot.
+    pub no_slot: u64,
+    /// Slots first used after the start that were not pre-faulted.
+    pub unplanned_slots: u64,
+    /// Times a sender waited for a `backpressure` reader.
+    pub blocked: u64,
+}
+
+/// What every thread of every node really has, read back from `/proc`.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct RtTable {
+    /// One row per thread.
+    pub threads: Vec<RtThread>,
+    /// What was asked for and not granted.
+    pub problems: Vec<RtProblem>,
+}
+
+/// One thread.
+#[derive(Clone, Debug, Serialize)]
+pub struct RtThread {
+    /// Node id, or `dora` for the daemon's own.
+    pub node: String,
+    /// Thread id.
+    pub tid: u32,
+    /// Thread name.
+    pub name: String,
+    /// `FIFO`, `RR`, `OTHER`, `DEADLINE`, …
+    pub policy: String,
+    /// Real-time priority, 0 for others.
+    pub priority: u32,
+    /// Allowed cores, as in `/proc`: `0-1`.
+    pub cpus: String,
+    /// `VmLck > 0`.
+    pub memory_locked: bool,
+    /// `THP_enabled` of the process.
+    pub thp: bool,
+    /// Nanoseconds.
+    pub timer_slack_ns: Option<u64>,
+    /// Did it get what the descriptor asks for? `None` when nothing was asked of this thread.
+    pub ok: Option<bool>,
+}
+
+/// Something asked for and not granted.
+#[derive(Clone, Debug, Serialize)]
+pub struct RtProblem {
+    /// Node id, or `dora`.
+    pub node: String,
+    /// What was asked for.
+    pub what: String,
+    /// Why not.
+    pub reason: String,
+    /// Command or setting that fixes it.
+    pub fix: Option<String>,
+}
