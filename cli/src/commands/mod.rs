@@ -1,0 +1,47 @@
+//! One file per command, and what they share: reading the descriptor and saying what is not there yet.
+
+pub(crate) mod build;
+pub(crate) mod run;
+pub(crate) mod validate;
+
+use std::path::Path;
+
+use dora_descriptor::Loaded;
+
+use crate::error::{CliError, CliResult};
+
+/// Reads, checks and resolves the descriptor at `path`. `env` are the `--env` values: between the dataflow's
+/// `env:` and that of a node.
+///
+/// # Errors
+/// Everything that is wrong with the file, each with its position.
+fn load(path: &Path, env: &[(String, String)]) -> CliResult<Loaded> {
+    dora_descriptor::load(path, env).map_err(|errors| CliError::from_error(&errors))
+}
+
+/// Like [`load`], for commands that do something with the dataflow: shows its warnings on stderr.
+///
+/// # Errors
+/// As [`load`], and when the dataflow needs something that this version cannot do.
+fn load_to_use(path: &Path, env: &[(String, String)]) -> CliResult<Loaded> {
+    let loaded = load(path, env)?;
+    for warning in &loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let (fatal, other): (Vec<_>, Vec<_>) = loaded.not_yet.iter().partition(|entry| entry.fatal);
+    for entry in other {
+        eprintln!("warning: not yet supported: {entry}");
+    }
+    if fatal.is_empty() {
+        return Ok(loaded);
+    }
+    let lines: Vec<String> = fatal.iter().map(|entry| format!("\n  {entry}")).collect();
+    Err(CliError::new(format!("the dataflow needs what is not yet supported:{}", lines.concat())))
+}
+
+/// One line for all flags that were given and do nothing yet: accepted, never ignored in silence.
+fn warn_not_yet(flags: &[&str]) {
+    if !flags.is_empty() {
+        eprintln!("warning: not yet supported, and without effect: {}", flags.join(", "));
+    }
+}
