@@ -209,6 +209,7 @@ fn period(ns: u64) -> String {
     let units = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs")];
     match units.iter().find(|(unit, _)| ns >= *unit && ns.is_multiple_of(*unit)) {
         Some((unit, name)) => format!("{} {name}", ns / unit),
+        None if ns >= 1_000_000 => format!("{:.2} ms", ns as f64 / 1e6),
         None => format!("{ns} ns"),
     }
 }
@@ -377,9 +378,13 @@ mod tests {
 
     #[test]
     fn periods_are_shown_in_the_unit_that_fits() {
-        for (ns, text) in
-            [(1_000_000_000, "1 s"), (200_000, "200 µs"), (20_000_000, "20 ms"), (33_333_333, "33333333 ns")]
-        {
+        for (ns, text) in [
+            (1_000_000_000, "1 s"),
+            (200_000, "200 µs"),
+            (20_000_000, "20 ms"),
+            (33_333_333, "33.33 ms"),
+            (333, "333 ns"),
+        ] {
             assert_eq!(period(ns), text);
         }
     }

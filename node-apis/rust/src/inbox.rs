@@ -402,7 +402,8 @@ impl Inbox {
         let feed = &mut self.feeds[next];
         let Source::Timer(timer) = &mut feed.source else { return None };
         let tick = timer.take(now)?;
-        let (input, lateness) = (next as u32, now - tick.nominal_ns);
+        // From the first tick that was missed: a stall must show as long as it was.
+        let (input, lateness) = (next as u32, now - tick.first_ns);
         let stats = self.link.status().input(input);
         stats.received_at(now, lateness);
         stats.missed_ticks(tick.missed);
@@ -410,7 +411,7 @@ impl Inbox {
             stats.deadline_missed();
         }
         self.served(next, now, Tag { time_ns: tick.nominal_ns, microstep: 0 });
-        let timers::Due { count, nominal_ns, missed } = tick;
+        let timers::Due { count, nominal_ns, missed, .. } = tick;
         Some(Incoming::Tick { input, count, nominal_ns, missed })
     }
 

@@ -12,6 +12,8 @@ pub(crate) struct Due {
     pub(crate) nominal_ns: u64,
     /// Ticks before it that nobody saw.
     pub(crate) missed: u64,
+    /// When the first of them all was due: since then the node owed an answer.
+    pub(crate) first_ns: u64,
 }
 
 /// One periodic timer.
@@ -46,7 +48,8 @@ impl Timer {
             return None;
         }
         let count = ((now_ns - self.epoch_ns) / self.period_ns).max(self.next);
-        let due = Due { count, nominal_ns: self.nominal(count), missed: count - self.next };
+        let missed = count - self.next;
+        let due = Due { count, nominal_ns: self.nominal(count), missed, first_ns: self.due_ns };
         self.next = count.saturating_add(1);
         self.due_ns = self.nominal(self.next);
         Some(due)
@@ -66,7 +69,7 @@ mod tests {
     fn ticks_fall_due_on_the_grid_from_the_epoch_and_the_first_is_one_period_later() {
         let mut timer = Timer::new(1000, 100, 1000);
         assert_eq!(timer.take(1099), None);
-        assert_eq!(timer.take(1100), Some(Due { count: 1, nominal_ns: 1100, missed: 0 }));
+        assert_eq!(timer.take(1100), Some(Due { count: 1, nominal_ns: 1100, missed: 0, first_ns: 1100 }));
         assert_eq!(timer.take(1100), None);
     }
 
@@ -80,14 +83,17 @@ mod tests {
     #[test]
     fn ticks_that_pass_while_busy_become_one_with_the_number_missed() {
         let mut timer = Timer::new(0, 100, 0);
-        assert_eq!(timer.take(550), Some(Due { count: 5, nominal_ns: 500, missed: 4 }));
-        assert_eq!(timer.take(600), Some(Due { count: 6, nominal_ns: 600, missed: 0 }));
+        assert_eq!(timer.take(550), Some(Due { count: 5, nominal_ns: 500, missed: 4, first_ns: 100 }));
+        assert_eq!(timer.take(600), Some(Due { count: 6, nominal_ns: 600, missed: 0, first_ns: 600 }));
     }
 
     #[test]
     fn a_node_that_joins_late_has_missed_nothing() {
         let mut timer = Timer::new(0, 100, 10_050);
-        assert_eq!(timer.take(10_100), Some(Due { count: 101, nominal_ns: 10_100, missed: 0 }));
+        assert_eq!(
+            timer.take(10_100),
+            Some(Due { count: 101, nominal_ns: 10_100, missed: 0, first_ns: 10_100 })
+        );
     }
 
     #[test]
