@@ -45,7 +45,7 @@ pub struct Counts {
 
 impl Counts {
     /// Enough for a stable p99; about two seconds for a paced run.
-    pub const FULL: Self = Self { spin: 1_000_000, park: 50_000, paced: 2_000, stream: 3_000_000 };
+    pub const FULL: Self = Self { spin: 1_200_000, park: 50_000, paced: 2_000, stream: 3_000_000 };
     /// Enough to see that everything works.
     pub const QUICK: Self = Self { spin: 100_000, park: 5_000, paced: 300, stream: 200_000 };
 }

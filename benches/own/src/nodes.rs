@@ -43,8 +43,8 @@ trait Api: Sized {
     fn join(size: usize) -> eyre::Result<Self>;
     /// Sends `size` bytes: `first`, and `number` everywhere else.
     fn send(&mut self, size: usize, first: u64, number: u64) -> eyre::Result<()>;
-    /// Waits for a message, checks that it is `number`, and returns its first element with the time of arrival.
-    fn take(&mut self, number: u64) -> eyre::Result<(u64, u64)>;
+    /// Waits for a message, checks that it is `number`, and returns its first element.
+    fn take(&mut self, number: u64) -> eyre::Result<u64>;
     /// Waits for a tick; how late it is taken, nanoseconds.
     fn tick(&mut self) -> eyre::Result<u64>;
 }
@@ -92,13 +92,9 @@ impl Api for Rt {
     }
 
     #[inline]
-    fn take(&mut self, number: u64) -> eyre::Result<(u64, u64)> {
+    fn take(&mut self, number: u64) -> eyre::Result<u64> {
         match self.node.wait() {
-            rt::Event::Input(i) if i == self.input.id() => {
-                let now = monotonic_ns();
-                let first = check(&self.node.read(&self.input)?, number)?;
-                Ok((first, now))
-            }
+            rt::Event::Input(i) if i == self.input.id() => check(&self.node.read(&self.input)?, number),
             other => bail!("expected message {number}, got {other:?}"),
         }
     }
@@ -140,12 +136,11 @@ impl Api for Familiar {
     }
 
     #[inline]
-    fn take(&mut self, number: u64) -> eyre::Result<(u64, u64)> {
+    fn take(&mut self, number: u64) -> eyre::Result<u64> {
         match self.events.recv() {
             Some(Event::Input { data, .. }) => {
-                let now = monotonic_ns();
                 let words: &[u64] = (&data).try_into()?;
-                Ok((check(words, number)?, now))
+                check(words, number)
             }
             other => bail!("expected message {number}, got {other:?}"),
         }
@@ -290,13 +285,19 @@ fn batch(called: &Called) -> eyre::Result<u64> {
     Ok(if called.number(2)? == Wait::Spin as u64 { BATCH } else { 1 })
 }
 
+/// Whole batches of messages, and the message from which on their cost is counted: the first tenth is warm-up, in
+/// which the rings come round and heap and caches fill.
+fn span(count: u64, batch: u64) -> (u64, u64) {
+    (count / batch * batch, count / 10 / batch * batch)
+}
+
 fn ping<A: Api>(called: &mut Called) -> eyre::Result<Metrics> {
     let mut api = join::<A>(called)?;
     let (count, size, batch) = (called.number(0)?, called.number(1)? as usize, batch(called)?);
     let (mut hist, mut before) = (Hist::new(), usage::Usage::now());
-    let end = count / batch * batch;
+    let (end, counted_from) = span(count, batch);
     for first in (0..end).step_by(batch as usize) {
-        if first == WARM_UP {
+        if first == counted_from {
             before = usage::Usage::now();
         }
         let start = monotonic_ns();
@@ -309,7 +310,7 @@ fn ping<A: Api>(called: &mut Called) -> eyre::Result<Metrics> {
         }
     }
     // First the counters: making the metrics allocates.
-    let mut metrics = before.per_message(end - WARM_UP);
+    let mut metrics = before.per_message(end - counted_from);
     metrics.append(&mut hist.metrics());
     Ok(metrics)
 }
@@ -317,15 +318,15 @@ fn ping<A: Api>(called: &mut Called) -> eyre::Result<Metrics> {
 fn pong<A: Api>(called: &mut Called) -> eyre::Result<Metrics> {
     let mut api = join::<A>(called)?;
     let (count, size, batch) = (called.number(0)?, called.number(1)? as usize, batch(called)?);
-    let (mut before, end) = (usage::Usage::now(), count / batch * batch);
+    let (mut before, (end, counted_from)) = (usage::Usage::now(), span(count, batch));
     for i in 0..end {
-        if i == WARM_UP {
+        if i == counted_from {
             before = usage::Usage::now();
         }
         api.take(i)?;
         api.send(size, i, i)?;
     }
-    Ok(before.per_message(end - WARM_UP))
+    Ok(before.per_message(end - counted_from))
 }
 
 fn paced_send<A: Api>(called: &mut Called) -> eyre::Result<Metrics> {
@@ -342,9 +343,9 @@ fn paced_send<A: Api>(called: &mut Called) -> eyre::Result<Metrics> {
 fn paced_take<A: Api>(called: &mut Called) -> eyre::Result<Metrics> {
     let (mut api, mut hist) = (join::<A>(called)?, Hist::new());
     for i in 0..called.number(0)? {
-        let (stamp, now) = api.take(i)?;
+        let late = api.take(i).map(|stamp| monotonic_ns() - stamp)?;
         if i >= WARM_UP {
-            hist.record((now - stamp) as f64);
+            hist.record(late as f64);
         }
     }
     Ok(hist.metrics())

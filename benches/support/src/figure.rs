@@ -312,7 +312,7 @@ mod tests {
                 Ok(one(2.0))
             });
         figure.measure(3).unwrap();
-        assert_eq!(*order.borrow(), "foofof");
+        assert_eq!(*order.borrow(), "fooffo");
     }
 
     #[test]

@@ -6,10 +6,7 @@
 //! ones are byte slices of which, as with us, only the first and last byte are touched.
 #![expect(unsafe_code, reason = "sends large loans without writing all of them")]
 
-use bench_own::{
-    BATCH, PERIOD_NS, WARM_UP,
-    edge::Wait,
-};
+use bench_own::{BATCH, PERIOD_NS, WARM_UP, edge::Wait};
 use bench_support::{
     Call, Called, Hist, Metrics,
     peer::{self, run},
@@ -44,7 +41,8 @@ macro_rules! direction {
             run: u64,
             name: &str,
         ) -> eyre::Result<Direction<publish_subscribe::PortFactory<Svc, $payload, ()>>> {
-            let service = |kind| ServiceName::new(&format!("bench/{run}/{name}/{kind}")).map_err(|e| eyre!("{e:?}"));
+            let service =
+                |kind| ServiceName::new(&format!("bench/{run}/{name}/{kind}")).map_err(|e| eyre!("{e:?}"));
             let pubsub = node
                 .service_builder(&service("data")?)
                 .publish_subscribe::<$payload>()
@@ -54,8 +52,11 @@ macro_rules! direction {
                 .enable_safe_overflow(false)
                 .open_or_create()
                 .map_err(|e| eyre!("{e:?}"))?;
-            let event =
-                node.service_builder(&service("event")?).event().open_or_create().map_err(|e| eyre!("{e:?}"))?;
+            let event = node
+                .service_builder(&service("event")?)
+                .event()
+                .open_or_create()
+                .map_err(|e| eyre!("{e:?}"))?;
             Ok(Direction { pubsub, event })
         }
     };
@@ -193,7 +194,8 @@ pub fn round_trip(wait: Wait, class: Class, count: u64) -> eyre::Result<Metrics>
 /// # Errors
 /// As [`peer::run`].
 pub fn paced(class: Class, count: u64, size: u64) -> eyre::Result<Metrics> {
-    let roles = if size == 64 { ["iox-paced-send", "iox-paced-take"] } else { ["iox-large-send", "iox-large-take"] };
+    let roles =
+        if size == 64 { ["iox-paced-send", "iox-paced-take"] } else { ["iox-large-send", "iox-large-take"] };
     pair(roles, class, count, Wait::Park, size)
 }
 
