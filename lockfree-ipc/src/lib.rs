@@ -27,6 +27,7 @@ mod futex;
 pub mod header;
 pub mod histogram;
 pub mod layout;
+mod outlet;
 mod prefetch;
 mod publisher;
 mod returns;

@@ -19,11 +19,10 @@ use std::{
 use crate::{
     Doorbell, EdgeError, Header, LoanError, MAX_HELD, OpenError, Policy, ReturnSet,
     arena::{Arena, Classes, Loan, LoanHome, Place, meta_offset},
-    clock,
-    edge::{Counters, Edge, SpaceBell, add},
-    header::{INLINE, Line, Words, flags},
+    edge::{Edge, SpaceBell},
+    header::{INLINE, Line},
     layout::{arena as at, edge::INLINE as INLINE_BYTES},
-    ring::Producer,
+    outlet::{Out, clear, set},
     segment::Access,
     slots::Slots,
     types::TypeTable,
@@ -33,32 +32,6 @@ use crate::{
 const SMALL: u64 = 4096;
 /// Slots of at least this size are taken back at every loan, so that few of them are ever touched; bytes.
 const LARGE: u64 = 64 << 10;
-/// A blocked sender looks by itself this often, should the reader's wake-up go astray; nanoseconds.
-const RECHECK_NS: u64 = 50_000_000;
-/// A reader whose edge is full is woken unasked this often, should its doorbell be out of order; nanoseconds.
-const REWAKE_NS: u64 = 10_000_000;
-/// Looks at the read position before a blocked sender goes to sleep: about 2 µs.
-const SPINS: u32 = 64;
-
-/// One reader.
-#[derive(Debug)]
-struct Out {
-    number: u32,
-    ring: Producer,
-    limit: u64,
-    slack: u64,
-    policy: Policy,
-    returns: ReturnSet,
-    /// Slots that this edge holds: in its ring or with its reader.
-    held: Box<[u64]>,
-    space: SpaceBell,
-    counters: Counters,
-    bell: Doorbell,
-    rewoken_ns: u64,
-    closed: bool,
-    /// Set from another thread: do not wait for this reader.
-    gone: Arc<AtomicBool>,
-}
 
 /// Makes a blocked [`Publisher::send`] return, from another thread.
 #[derive(Clone, Debug, Default)]
@@ -185,21 +158,7 @@ impl Publisher {
             bell: edge.space.clone(),
             gone: gone.clone(),
         });
-        self.outs.push(Out {
-            number,
-            ring: Producer::new(edge.ring),
-            limit: edge.limit,
-            slack: edge.slack,
-            policy: edge.policy,
-            returns: edge.returns,
-            held: vec![0; edge.return_words as usize].into(),
-            space: edge.space,
-            counters: edge.counters,
-            bell,
-            rewoken_ns: 0,
-            closed: false,
-            gone,
-        });
+        self.outs.push(Out::new(number, edge, bell, gone));
         Ok(())
     }
 
@@ -365,152 +324,6 @@ impl Publisher {
         }
         report
     }
-}
-
-impl Out {
-    fn is_full(&mut self) -> Result<bool, EdgeError> {
-        let full = self.limit + self.slack;
-        Ok(self.ring.queued_at_most() >= full && self.ring.queued()? >= full)
-    }
-
-    /// Waits until the ring has room. False when interrupted.
-    fn wait_for_room(&mut self, interrupter: &Interrupter, blocked: &mut bool) -> bool {
-        let mut spins = 0;
-        // A corrupt position ends the wait; `enqueue` meets it again and closes the edge.
-        while self.is_full().unwrap_or(false) {
-            if spins < SPINS {
-                spins += 1;
-                core::hint::spin_loop();
-                continue;
-            }
-            *blocked = true;
-            if interrupter.is_set() || self.gone.load(Ordering::SeqCst) {
-                return false;
-            }
-            let ticket = self.space.ask(self.ring.tail() - self.limit / 2);
-            let give_up = interrupter.is_set() || self.gone.load(Ordering::SeqCst);
-            if self.is_full().unwrap_or(false) && !give_up {
-                self.bell.wake();
-                self.space.sleep(ticket, Some(clock::monotonic_ns() + RECHECK_NS));
-            }
-            self.space.done();
-        }
-        true
-    }
-
-    /// Puts the entry into the ring, by the edge's policy. `None` when the edge does not take it: closed, or full
-    /// after an interrupted wait. Otherwise the number of older messages that made room.
-    fn enqueue(
-        &mut self,
-        words: &Words,
-        line: &Line,
-        flags: u32,
-        slots: &mut Slots,
-    ) -> Result<Option<u64>, EdgeError> {
-        if self.closed {
-            return Ok(None);
-        }
-        if flags & flags::FLUSH != 0 {
-            self.flush(slots)?;
-        }
-        let mut overwritten = 0;
-        if self.is_full()? {
-            if self.policy == Policy::Backpressure {
-                return Ok(None);
-            }
-            overwritten = self.make_room(slots)?;
-            add(&self.counters.overwritten, overwritten);
-        }
-        let slot = words[0] as u32;
-        if slot != INLINE {
-            set(&mut self.held, slot);
-            slots.hold(slot);
-        }
-        self.ring.push(words, line);
-        Ok(Some(overwritten))
-    }
-
-    /// Cuts the queue back so that with the coming message `limit` are in it. Ordinary messages go first.
-    fn make_room(&mut self, slots: &mut Slots) -> Result<u64, EdgeError> {
-        let target = self.ring.tail() + 1 - self.limit;
-        let held = &mut self.held;
-        if !self.ring.correlated_before(target) {
-            return self.ring.take_back_until(target, |slot| give_up(held, slots, slot));
-        }
-        let mut excess = self.ring.queued()?.saturating_sub(self.limit - 1);
-        let (kept, mut dropped) = self.ring.sift(
-            |f| {
-                let drop = excess > 0 && f & flags::CORRELATED == 0;
-                excess -= u64::from(drop);
-                !drop
-            },
-            |slot| give_up(held, slots, slot),
-        )?;
-        add(&self.counters.requeued, kept);
-        if self.is_full()? {
-            // Nothing but requests: the oldest goes.
-            let target = self.ring.tail() + 1 - self.limit;
-            let held = &mut self.held;
-            dropped += self.ring.take_back_until(target, |slot| give_up(held, slots, slot))?;
-        }
-        Ok(dropped)
-    }
-
-    /// Empties the queue but for requests.
-    fn flush(&mut self, slots: &mut Slots) -> Result<(), EdgeError> {
-        self.ring.queued()?;
-        let held = &mut self.held;
-        let (kept, dropped) =
-            self.ring.sift(|f| f & flags::CORRELATED != 0, |slot| give_up(held, slots, slot))?;
-        add(&self.counters.requeued, kept);
-        add(&self.counters.flushed, dropped);
-        Ok(())
-    }
-
-    #[inline]
-    fn ring_bell(&mut self, now_ns: u64) {
-        if self.closed {
-            return;
-        }
-        self.bell.ring();
-        // A reader that lets its queue fill up is busy, or its doorbell was scribbled over: now and then, make sure.
-        if self.ring.queued_at_most() >= self.limit && now_ns.wrapping_sub(self.rewoken_ns) > REWAKE_NS {
-            self.rewoken_ns = now_ns;
-            if self.ring.queued().is_ok_and(|q| q >= self.limit) {
-                self.bell.wake();
-            }
-        }
-    }
-
-    fn let_go_of_everything(&mut self, slots: &mut Slots) {
-        self.closed = true;
-        for (word, bits) in self.held.iter_mut().enumerate() {
-            for bit in crate::bits::ones(std::mem::take(bits)) {
-                slots.release(word as u32 * 64 + bit);
-            }
-        }
-    }
-}
-
-/// The edge gives up the slot of a message that its reader never got.
-fn give_up(held: &mut [u64], slots: &mut Slots, slot: u32) {
-    if slot != INLINE && clear(held, slot) {
-        slots.release(slot);
-    }
-}
-
-#[inline]
-fn set(bits: &mut [u64], slot: u32) {
-    bits[slot as usize / 64] |= 1 << (slot % 64);
-}
-
-/// True when it was set.
-#[inline]
-fn clear(bits: &mut [u64], slot: u32) -> bool {
-    let (word, bit) = (&mut bits[slot as usize / 64], 1 << (slot % 64));
-    let was = *word & bit != 0;
-    *word &= !bit;
-    was
 }
 
 const _: () = assert!(MAX_HELD >= 1);

@@ -2,30 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use dora_protocol::dataflow::EnvValue;
+use dora_protocol::{
+    dataflow::EnvValue,
+    env::{IN_PATH, is_reserved},
+};
 
 use crate::{
     error::{About, At, Pos, Report},
     suggest::shown,
 };
-
-/// Set by dora, or a way to run foreign code inside of it.
-const RESERVED: [&str; 11] = [
-    "DORA_NODE_CONFIG",
-    "DORA_RUNTIME_CONFIG",
-    "ZENOH_CONFIG",
-    "DORA_RUN_PARENT_PID",
-    "LD_PRELOAD",
-    "LD_AUDIT",
-    "LD_LIBRARY_PATH",
-    "DYLD_INSERT_LIBRARIES",
-    "DYLD_LIBRARY_PATH",
-    "DORA_AUTH_TOKEN",
-    "DORA_ALLOW_SHELL_NODES",
-];
-
-/// Variables that are expanded inside `path`.
-const IN_PATH: [&str; 5] = ["HOME", "USER", "PWD", "DORA_WORKSPACE", "CARGO_MANIFEST_DIR"];
 
 /// Names to values.
 pub(crate) type Env = BTreeMap<String, EnvValue>;
@@ -86,7 +71,7 @@ fn accepted(name: &str, pos: Pos, about: About<'_>, report: &mut Report) -> bool
         report.error(pos, about, why, &[]);
         return false;
     }
-    if RESERVED.contains(&name) || name.starts_with("DORA_ZENOH_") {
+    if is_reserved(name) {
         report.warn(pos, about, format!("`{name}` is reserved and is not passed on to the node"), &[]);
         return false;
     }

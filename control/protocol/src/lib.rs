@@ -5,6 +5,7 @@
 //! memory, Arrow, tokio or YAML.
 
 pub mod dataflow;
+pub mod env;
 mod id;
 pub mod log;
 pub mod metadata;

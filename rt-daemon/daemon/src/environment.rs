@@ -5,27 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use dora_protocol::dataflow::{EnvValue, Node};
+use dora_protocol::{
+    dataflow::{EnvValue, Node},
+    env::is_reserved,
+};
 
 /// Environment variables by name.
 pub type Env = BTreeMap<String, String>;
-
-const RESERVED: [&str; 11] = [
-    "DORA_NODE_CONFIG",
-    "DORA_RUNTIME_CONFIG",
-    "ZENOH_CONFIG",
-    "DORA_RUN_PARENT_PID",
-    "LD_PRELOAD",
-    "LD_AUDIT",
-    "LD_LIBRARY_PATH",
-    "DYLD_INSERT_LIBRARIES",
-    "DYLD_LIBRARY_PATH",
-    "DORA_AUTH_TOKEN",
-    "DORA_ALLOW_SHELL_NODES",
-];
-
-/// The variables that may be used inside `path:`.
-pub(crate) const IN_PATHS: [&str; 5] = ["HOME", "USER", "PWD", "DORA_WORKSPACE", "CARGO_MANIFEST_DIR"];
 
 /// The environment of this process, as far as it is text. Variables that are not UTF-8 are left out.
 pub fn of_host() -> Env {
@@ -68,10 +54,6 @@ pub fn additions(node: &Node, host: &Env) -> (Env, Vec<String>) {
         }
     }
     (env, warnings)
-}
-
-fn is_reserved(name: &str) -> bool {
-    RESERVED.contains(&name) || name.starts_with("DORA_ZENOH_")
 }
 
 /// Replaces `$VAR` and `${VAR}`; `$$` is a dollar sign. Returns the names that `lookup` did not know; those stay

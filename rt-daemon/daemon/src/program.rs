@@ -9,10 +9,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dora_protocol::dataflow::{Node, NodeKind};
+use dora_protocol::{
+    dataflow::{Node, NodeKind},
+    env::IN_PATH,
+};
 
 use crate::{
-    environment::{Env, IN_PATHS, expand},
+    environment::{Env, expand},
     error::ProgramError,
     options::RunOptions,
 };
@@ -45,7 +48,7 @@ pub(crate) fn resolve(
         })),
         NodeKind::Executable { path, args } => {
             let (expanded, unknown) =
-                expand(path, |var| IN_PATHS.contains(&var).then(|| env.get(var).cloned()).flatten());
+                expand(path, |var| IN_PATH.contains(&var).then(|| env.get(var).cloned()).flatten());
             let mut program = if expanded.ends_with(".py") {
                 python(node, &expanded, working_dir, env, options.uv)?
             } else {
@@ -60,7 +63,7 @@ pub(crate) fn resolve(
                 format!(
                     "{}: `path: {path}` uses `${var}`; only {} are known there",
                     node.at,
-                    IN_PATHS.join(", ")
+                    IN_PATH.join(", ")
                 )
             }));
             Ok(Some(program))
