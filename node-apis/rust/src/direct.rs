@@ -284,7 +284,11 @@ impl DirectInputs {
         let timestamp = self.inbox.timestamp(input, sample.header());
         let Self { link, inbox, inputs } = self;
         let Input { id, receiving, expected, .. } = &mut inputs[input as usize];
-        match receiving.open(sample, |type_id| inbox.type_record(input, type_id)) {
+        let opened = receiving.open(sample, |type_id| inbox.type_record(input, type_id));
+        if receiving.take_copied() {
+            link.status().input(input).copied_out();
+        }
+        match opened {
             Ok((data, params)) => {
                 if !expected.is_done()
                     && !metadata::is_correlated(&params)

@@ -107,6 +107,8 @@ impl<'a> Parts<'a> {
 pub(crate) struct Receiving {
     types: TypeCache,
     held: Arc<AtomicU32>,
+    /// A message was copied out and not yet counted.
+    copied: bool,
 }
 
 /// A sample that lives as long as the arrays over it.
@@ -145,10 +147,8 @@ impl Receiving {
             ));
         }
         if found & (flags::LAYOUT | flags::INLINE_TYPE | flags::PARAMS) == 0 {
-            return Ok((
-                self.decode(type_id, record, &Parts::default(), self.owner(sample))?,
-                MetadataParameters::new(),
-            ));
+            let owner = self.owner(sample);
+            return Ok((self.decode(type_id, record, &Parts::default(), owner)?, MetadataParameters::new()));
         }
         // The records are read before the sample is handed on, so they are copied out; layouts are short.
         let mut parts = Parts::read(found, sample.meta())?;
@@ -157,7 +157,8 @@ impl Receiving {
         let inline_type = parts.inline_type.map(<[u8]>::to_vec);
         let parts =
             Parts { layout: &layout, inline_type: inline_type.as_deref(), params: MetadataParameters::new() };
-        Ok((self.decode(type_id, record, &parts, self.owner(sample))?, params))
+        let owner = self.owner(sample);
+        Ok((self.decode(type_id, record, &parts, owner)?, params))
     }
 
     fn decode<'r>(
@@ -174,9 +175,15 @@ impl Receiving {
         .map_err(|error| NodeError::Data(error.to_string()))
     }
 
-    fn owner(&self, sample: Sample) -> Arc<dyn PayloadOwner> {
+    /// Was a message copied out since the last call?
+    pub(crate) fn take_copied(&mut self) -> bool {
+        std::mem::take(&mut self.copied)
+    }
+
+    fn owner(&mut self, sample: Sample) -> Arc<dyn PayloadOwner> {
         // Some stay free for the message that is being looked at and for other threads.
         if self.held.load(Ordering::Relaxed) >= MAX_HELD - 8 {
+            self.copied = true;
             return Arc::new(AlignedBytes::copy_of(sample.payload()));
         }
         self.held.fetch_add(1, Ordering::Relaxed);
@@ -287,15 +294,19 @@ mod tests {
     fn a_node_may_keep_more_arrays_than_the_sender_has_slots() {
         let (mut publisher, mut subscriber) = edge();
         let mut receiving = Receiving::default();
+        let mut copied = 0;
         let kept: Vec<ArrayData> = (0..500i64)
             .map(|number| {
                 let array = arrow_array::Int64Array::from(vec![number; 32]);
                 send(&mut publisher, &arrow_array::Array::to_data(&array), &MetadataParameters::new());
                 let sample = subscriber.take().unwrap().unwrap();
-                receiving.open(sample, |_| None).unwrap().0
+                let array = receiving.open(sample, |_| None).unwrap().0;
+                copied += u32::from(receiving.take_copied());
+                array
             })
             .collect();
         assert!(subscriber.held() < MAX_HELD);
+        assert_eq!(copied, 500 - subscriber.held(), "a copy was not counted");
         for (number, array) in kept.iter().enumerate() {
             assert_eq!(array.buffers()[0].typed_data::<i64>(), [number as i64; 32]);
         }
