@@ -18,16 +18,14 @@
 use std::{
     io,
     os::fd::{AsFd, AsRawFd, OwnedFd},
-    ptr::NonNull,
     sync::Arc,
 };
 
 use rustix::fs::{Mode, OFlags};
 
 use crate::{
-    OpenError, ReturnSet,
-    header::Line,
-    layout::{self, Kind, arena as at, edge::INLINE as INLINE_BYTES},
+    OpenError,
+    layout::{self, Kind, arena as at},
     segment::{self, Access, Mapping},
     sync::Ordering,
 };
@@ -264,129 +262,6 @@ impl Arena {
 #[inline]
 pub(crate) fn meta_offset(payload_len: u64) -> u64 {
     payload_len.next_multiple_of(8)
-}
-
-/// Slots that were loaned and dropped unsent, on their way back to the publisher. Any thread.
-#[derive(Debug)]
-pub(crate) struct LoanHome {
-    pub(crate) unsent: ReturnSet,
-    pub(crate) map: Arc<Mapping>,
-}
-
-/// A message being written. Nobody else sees it until it is sent; dropped unsent, its slot goes back.
-///
-/// Messages of up to 64 bytes are written here and ride in the ring entry; larger ones are written in their slot,
-/// in place. Fresh slots contain what an earlier message left there.
-#[derive(Debug)]
-pub struct Loan {
-    pub(crate) place: Place,
-    payload_len: u32,
-    meta_len: u32,
-}
-
-/// Where a message is being written.
-#[derive(Debug)]
-pub(crate) enum Place {
-    Inline(Line),
-    Slot { home: Arc<LoanHome>, slot: u32, start: NonNull<u8>, size: u64, sent: bool },
-}
-
-// SAFETY: a `Loan` is the only owner of its slot (`Publisher` took it off the free list); it may move.
-unsafe impl Send for Loan {}
-// SAFETY: shared references only read.
-unsafe impl Sync for Loan {}
-
-impl Loan {
-    /// A message that fits into a ring entry.
-    #[inline]
-    pub(crate) fn inline(payload_len: usize, meta_len: usize) -> Self {
-        Self {
-            place: Place::Inline(Line::default()),
-            payload_len: payload_len as u32,
-            meta_len: meta_len as u32,
-        }
-    }
-
-    /// `None` when the slot is not inside the mapping or too small.
-    pub(crate) fn new(
-        home: Arc<LoanHome>,
-        slot: u32,
-        (offset, size): (u64, u64),
-        payload_len: usize,
-        meta_len: usize,
-    ) -> Option<Self> {
-        let start = home.map.bytes(offset, size)?;
-        (meta_offset(payload_len as u64) + meta_len as u64 <= size).then_some(Self {
-            place: Place::Slot { home, slot, start, size, sent: false },
-            // A slot is at most 1 GiB.
-            payload_len: payload_len as u32,
-            meta_len: meta_len as u32,
-        })
-    }
-
-    fn start(&self) -> *const u8 {
-        match &self.place {
-            Place::Inline(line) => line.as_ptr().cast(),
-            Place::Slot { start, .. } => start.as_ptr(),
-        }
-    }
-
-    fn start_mut(&mut self) -> *mut u8 {
-        match &mut self.place {
-            Place::Inline(line) => line.as_mut_ptr().cast(),
-            Place::Slot { start, .. } => start.as_ptr(),
-        }
-    }
-
-    /// The payload as written so far.
-    #[inline]
-    pub fn payload(&self) -> &[u8] {
-        // SAFETY: `inline`, `new` and `shrink` keep `payload_len` within the place; only this loan writes to it.
-        unsafe { core::slice::from_raw_parts(self.start(), self.payload_len as usize) }
-    }
-
-    /// The payload, to be written in place. 64-byte aligned from 65 bytes on, 8-byte aligned below.
-    #[inline]
-    pub fn payload_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as in `payload`, and we are borrowed mutably.
-        unsafe { core::slice::from_raw_parts_mut(self.start_mut(), self.payload_len as usize) }
-    }
-
-    /// The metadata, to be written in place. 8-byte aligned, behind the payload.
-    #[inline]
-    pub fn meta_mut(&mut self) -> &mut [u8] {
-        let offset = meta_offset(self.payload_len.into()) as usize;
-        let len = self.meta_len as usize;
-        // SAFETY: `inline`, `new` and `shrink` keep `offset + meta_len` within the place; disjoint from the payload.
-        unsafe { core::slice::from_raw_parts_mut(self.start_mut().add(offset), len) }
-    }
-
-    /// Makes the message shorter, or moves room between payload and metadata. False, and nothing changes, when the
-    /// place is too small. What stood in the metadata is lost.
-    pub fn shrink(&mut self, payload_len: usize, meta_len: usize) -> bool {
-        let size = match &self.place {
-            Place::Inline(_) => INLINE_BYTES,
-            Place::Slot { size, .. } => *size,
-        };
-        let fits = (payload_len as u64) <= size && meta_offset(payload_len as u64) + meta_len as u64 <= size;
-        if fits {
-            (self.payload_len, self.meta_len) = (payload_len as u32, meta_len as u32);
-        }
-        fits
-    }
-
-    pub(crate) fn lens(&self) -> (u32, u32) {
-        (self.payload_len, self.meta_len)
-    }
-}
-
-impl Drop for Loan {
-    #[inline]
-    fn drop(&mut self) {
-        if let Place::Slot { home, slot, sent: false, .. } = &self.place {
-            home.unsent.give_back(*slot);
-        }
-    }
 }
 
 const _: () = assert!(layout::arena::MAX_SHIFT < 32, "lengths are u32");

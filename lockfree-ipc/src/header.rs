@@ -51,10 +51,12 @@ pub const LINE_WORDS: usize = if cfg!(loom) { 1 } else { 8 };
 /// In place of a slot number: the message is in the entry itself.
 pub const INLINE: u32 = u32::MAX;
 
+#[inline]
 fn pair(low: u32, high: u32) -> u64 {
     u64::from(low) | u64::from(high) << 32
 }
 
+#[inline]
 fn split(word: u64) -> (u32, u32) {
     (word as u32, (word >> 32) as u32)
 }
@@ -63,14 +65,21 @@ impl Header {
     /// As it stands in the ring, with the slot that holds the bytes.
     #[inline]
     pub fn to_words(&self, slot: u32) -> Words {
+        self.words_with(slot, (self.payload_len, self.meta_len), self.seq)
+    }
+
+    /// As [`to_words`](Self::to_words), with lengths and number of the message from elsewhere. Field by field: a copy of the
+    /// whole header would wait for each of its parts to reach the cache.
+    #[inline]
+    pub(crate) fn words_with(&self, slot: u32, (payload_len, meta_len): (u32, u32), seq: u64) -> Words {
         [
             pair(slot, self.type_id),
-            pair(self.payload_len, self.meta_len),
+            pair(payload_len, meta_len),
             pair(self.flags, self.microstep),
             self.send_ns,
             self.hlc,
             self.tag_time,
-            self.seq,
+            seq,
         ]
     }
 
@@ -83,6 +92,18 @@ impl Header {
         let [_, _, _, send_ns, hlc, tag_time, seq] = *words;
         (Header { send_ns, hlc, seq, tag_time, microstep, type_id, payload_len, meta_len, flags }, slot)
     }
+}
+
+/// Payload and metadata lengths of an entry without decoding the rest.
+#[inline]
+pub(crate) fn lens_of(words: &Words) -> (u32, u32) {
+    split(words[1])
+}
+
+/// Forgets the lengths: the message is empty.
+#[inline]
+pub(crate) fn clear_lens(words: &mut Words) {
+    words[1] = 0;
 }
 
 /// Flags of an entry without decoding the rest.

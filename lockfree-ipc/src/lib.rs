@@ -27,6 +27,7 @@ mod futex;
 pub mod header;
 pub mod histogram;
 pub mod layout;
+mod loan;
 mod outlet;
 mod prefetch;
 mod publisher;
@@ -42,12 +43,13 @@ mod types;
 #[cfg(all(test, loom))]
 mod loom_tests;
 
-pub use arena::{ArenaFds, ArenaSpec, Loan};
+pub use arena::{ArenaFds, ArenaSpec};
 pub use doorbell::Doorbell;
 pub use edge::{EdgeSpec, EdgeView, Ledger, Policy};
 pub use error::{EdgeError, LoanError, OpenError};
 pub use header::{Header, flags};
 pub use histogram::HistogramSnapshot;
+pub use loan::Loan;
 pub use publisher::{Interrupter, Publisher, SendReport};
 pub use returns::ReturnSet;
 pub use status::{Activity, InputSnapshot, InputStats, OutputSnapshot, OutputStats, StatusPage, StatusView};

@@ -26,6 +26,11 @@ fn check_whole(words: &Words, line: &Line) -> u32 {
     slot
 }
 
+fn pop(consumer: &mut Consumer, skipped: impl FnMut(u32)) -> Option<(Words, Line)> {
+    let (mut words, mut line) = (Words::default(), Line::default());
+    consumer.pop(&mut words, &mut line, skipped).unwrap().then_some((words, line))
+}
+
 /// Runs `body` with a bound on context switches: all bugs seen in such protocols need two or three.
 fn model(body: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
@@ -49,7 +54,7 @@ fn backpressure_ring_delivers_everything_once_whole_and_in_order() {
         });
         let mut expected = 1;
         while expected <= 3 {
-            match consumer.pop(|_| panic!("backpressure skips nothing")).unwrap() {
+            match pop(&mut consumer, |_| panic!("backpressure skips nothing")) {
                 Some((words, line)) => {
                     assert_eq!(check_whole(&words, &line), expected, "out of order");
                     expected += 1;
@@ -79,7 +84,7 @@ fn overwriting_ring_frees_every_slot_exactly_once_and_tears_nothing() {
         });
         let (mut taken, mut last) = (Vec::new(), 0);
         for _ in 0..2 {
-            if let Some((words, line)) = consumer.pop(|s| taken.push(s)).unwrap() {
+            if let Some((words, line)) = pop(&mut consumer, |s| taken.push(s)) {
                 let slot = check_whole(&words, &line);
                 assert!(slot > last, "{slot} came after {last}");
                 last = slot;
@@ -113,12 +118,12 @@ fn sifting_keeps_requests_in_order_while_the_reader_reads() {
         });
         let mut seen = Vec::new();
         for _ in 0..2 {
-            if let Some((words, _)) = consumer.pop(|_| panic!("nothing to skip")).unwrap() {
+            if let Some((words, _)) = pop(&mut consumer, |_| panic!("nothing to skip")) {
                 seen.push(words[0] as u32);
             }
         }
         let (_producer, mut seen_or_back) = sender.join().unwrap();
-        while let Some((words, _)) = consumer.pop(|_| panic!("nothing to skip")).unwrap() {
+        while let Some((words, _)) = pop(&mut consumer, |_| panic!("nothing to skip")) {
             seen.push(words[0] as u32);
         }
         assert!(seen.contains(&1), "the request was lost");
@@ -170,7 +175,7 @@ fn push_while_falling_asleep_still_wakes() {
             senders_bell.ring();
         });
         // Sleeps without a deadline: a lost wake-up is a deadlock, which the model reports.
-        while consumer.pop(|_| ()).unwrap().is_none() {
+        while pop(&mut consumer, |_| ()).is_none() {
             bell.prepare();
             if consumer.is_ready() {
                 bell.cancel();
@@ -200,7 +205,7 @@ fn two_senders_ringing_at_once_lose_no_wake_up() {
         let mut consumers: Vec<_> = rings.into_iter().map(|mem| Consumer::new(mem, 2, 0)).collect();
         let mut taken = 0;
         while taken < 2 {
-            let got = consumers.iter_mut().filter_map(|c| c.pop(|_| ()).unwrap()).count();
+            let got = consumers.iter_mut().filter_map(|c| pop(c, |_| ())).count();
             taken += got;
             if got == 0 {
                 bell.prepare();
@@ -236,7 +241,7 @@ fn sender_that_waits_for_room_is_woken_by_the_reader() {
         });
         let mut taken = 0;
         while taken < 2 {
-            if consumer.pop(|_| ()).unwrap().is_some() {
+            if pop(&mut consumer, |_| ()).is_some() {
                 space.moved(consumer.head());
                 taken += 1;
             } else {
@@ -262,7 +267,7 @@ fn small_message_in_the_entry_is_never_torn() {
             }
         });
         for _ in 0..2 {
-            if let Some((words, line)) = consumer.pop(|_| ()).unwrap() {
+            if let Some((words, line)) = pop(&mut consumer, |_| ()) {
                 let (header, slot) = Header::from_words(&words);
                 assert_eq!((slot, header.send_ns), (INLINE, header.seq), "header is torn");
                 assert_eq!(line, [header.seq; LINE_WORDS], "message is torn");

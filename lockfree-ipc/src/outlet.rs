@@ -63,6 +63,12 @@ impl Out {
         }
     }
 
+    /// A message is about to come: see [`Producer::announce`].
+    #[inline]
+    pub(crate) fn announce(&self) {
+        self.ring.announce();
+    }
+
     pub(crate) fn is_full(&mut self) -> Result<bool, EdgeError> {
         let full = self.limit + self.slack;
         Ok(self.ring.queued_at_most() >= full && self.ring.queued()? >= full)

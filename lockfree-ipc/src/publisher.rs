@@ -18,10 +18,11 @@ use std::{
 
 use crate::{
     Doorbell, EdgeError, Header, LoanError, MAX_HELD, OpenError, Policy, ReturnSet,
-    arena::{Arena, Classes, Loan, LoanHome, Place, meta_offset},
+    arena::{Arena, Classes, meta_offset},
     edge::{Edge, SpaceBell},
-    header::{INLINE, Line},
+    header::INLINE,
     layout::{arena as at, edge::INLINE as INLINE_BYTES},
+    loan::{Loan, LoanHome},
     outlet::{Out, clear, set},
     segment::Access,
     slots::Slots,
@@ -229,6 +230,7 @@ impl Publisher {
     ///
     /// # Real time
     /// No allocation, no system call. Takes back finished slots when none is free: one pass over the return sets.
+    #[inline]
     pub fn loan(&mut self, payload_len: usize, meta_len: usize) -> Result<Loan, LoanError> {
         let largest = 1u64 << at::MAX_SHIFT;
         let max = self.max_bytes.unwrap_or(largest).min(largest);
@@ -238,15 +240,21 @@ impl Publisher {
         }
         let bytes = meta_offset(payload_len as u64) + meta_len as u64;
         if bytes <= INLINE_BYTES {
+            // Such a message is written in no time: fetching the ring entries now hides most of their way here.
+            self.outs.iter().for_each(Out::announce);
             return Ok(Loan::inline(payload_len, meta_len));
         }
+        self.loan_slot(payload_len, meta_len, bytes, max)
+    }
+
+    fn loan_slot(&mut self, payload: usize, meta: usize, bytes: u64, max: u64) -> Result<Loan, LoanError> {
         let class = self.class_for(bytes).ok_or(LoanError::TooLarge { max })?;
         if !self.slots.has_free(class) || Classes::size(class) >= LARGE {
             self.collect();
         }
         let slot = self.slots.take(class).ok_or(LoanError::NoSlot)?;
         let place = self.arena.classes.locate(slot).ok_or(LoanError::NoSlot)?;
-        let Some(loan) = Loan::new(self.home.clone(), slot, place, payload_len, meta_len) else {
+        let Some(loan) = Loan::new(self.home.clone(), slot, place, payload, meta) else {
             self.slots.free(slot);
             return Err(LoanError::NoSlot);
         };
@@ -285,26 +293,26 @@ impl Publisher {
     /// No allocation. Per reader one ring entry, one fence, and one system call when it sleeps; the payload is not
     /// touched. Blocks only when a `backpressure` reader is full.
     pub fn send(&mut self, mut loan: Loan, header: &Header) -> SendReport {
+        self.send_in_place(&mut loan, header)
+    }
+
+    /// As [`send`](Self::send), without moving the loan: it is an empty message afterwards.
+    pub fn send_in_place(&mut self, loan: &mut Loan, header: &Header) -> SendReport {
         let mut report = SendReport::default();
-        let (slot, line) = match &mut loan.place {
-            Place::Inline(line) => (INLINE, *line),
-            Place::Slot { slot, sent, .. } => {
-                *sent = true;
-                clear(&mut self.loaned, *slot);
-                // Ours while we hand it round.
-                self.slots.hold(*slot);
-                (*slot, Line::default())
-            }
-        };
-        let (payload_len, meta_len) = loan.lens();
-        let header = Header { payload_len, meta_len, seq: self.seq, ..*header };
+        let lens = loan.lens();
+        let slot = loan.hand_over();
+        if slot != INLINE {
+            clear(&mut self.loaned, slot);
+            // Ours while we hand it round.
+            self.slots.hold(slot);
+        }
+        let words = header.words_with(slot, lens, self.seq);
         self.seq += 1;
-        let words = header.to_words(slot);
         for out in &mut self.outs {
             if out.policy == Policy::Backpressure && !out.closed {
                 report.interrupted |= !out.wait_for_room(&self.interrupter, &mut report.blocked);
             }
-            match out.enqueue(&words, &line, header.flags, &mut self.slots) {
+            match out.enqueue(&words, loan.line(), header.flags, &mut self.slots) {
                 Ok(Some(overwritten)) => {
                     report.readers += 1;
                     report.overwritten += overwritten as u32;

@@ -55,24 +55,19 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Copies the header out, and the small message if this is one; `line` is left alone otherwise.
     #[inline]
-    fn load_words(&self) -> Words {
-        std::array::from_fn(|i| self.words[i].load(Ordering::Relaxed))
-    }
-
-    /// The small message, if this is one. Costs nothing otherwise.
-    #[inline]
-    fn load_line(&self, words: &Words) -> Line {
+    fn load(&self, words: &mut Words, line: &mut Line) {
+        for (to, from) in words.iter_mut().zip(&self.words) {
+            *to = from.load(Ordering::Relaxed);
+        }
         if slot_of(words) == INLINE {
-            std::array::from_fn(|i| self.line[i].load(Ordering::Relaxed))
-        } else {
-            [0; LINE_WORDS]
+            for (to, from) in line.iter_mut().zip(&self.line) {
+                *to = from.load(Ordering::Relaxed);
+            }
         }
     }
 }
-
-/// A popped entry: header words, and the small message when the slot says [`INLINE`].
-pub type Popped = (Words, Line);
 
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<Entry>() as u64 == crate::layout::edge::ENTRY);
@@ -155,6 +150,15 @@ impl Producer {
         Ok(self.tail - head)
     }
 
+    /// The next entry will be written soon: its lines start on their way to this core while the caller fills the message,
+    /// instead of when it is pushed.
+    #[inline]
+    pub fn announce(&self) {
+        let entry = self.mem.entry(self.tail);
+        crate::prefetch::write(&entry.line);
+        crate::prefetch::write(&entry.stamp);
+    }
+
     /// Writes the next entry; `line` only counts when the slot is [`INLINE`]. The caller made sure that there is
     /// room: `queued < capacity`.
     #[inline]
@@ -234,11 +238,11 @@ impl Producer {
             let (slot, flags) = self.pushed[(p & (self.capacity - 1)) as usize];
             if keep(flags) {
                 let entry = self.mem.entry(p);
-                let mut words = entry.load_words();
+                let (mut words, mut line) = (Words::default(), Line::default());
+                entry.load(&mut words, &mut line);
                 // The reader can write here: the slot is as we remember it.
                 words[0] = words[0] & !0xffff_ffff | u64::from(slot);
                 words[2] = words[2] & !0xffff_ffff | u64::from(flags);
-                let line = entry.load_line(&words);
                 self.push(&words, &line);
                 kept += 1;
             } else {
@@ -285,12 +289,18 @@ impl Consumer {
     }
 
     /// Takes the oldest entry that counts: at most `limit` from the newest. `skipped` gets the slots of those
-    /// before it.
+    /// before it. True when there was one: then `words` has its header, and `line` the small message when the slot
+    /// says [`INLINE`]; otherwise they hold anything.
     ///
     /// # Errors
     /// [`EdgeError::Corrupt`] when stamp or position are impossible.
     #[inline]
-    pub fn pop(&mut self, mut skipped: impl FnMut(u32)) -> Result<Option<Popped>, EdgeError> {
+    pub fn pop(
+        &mut self,
+        words: &mut Words,
+        line: &mut Line,
+        mut skipped: impl FnMut(u32),
+    ) -> Result<bool, EdgeError> {
         for _ in 0..TRIES {
             let head = self.mem.head.one().load(Ordering::Acquire);
             if head < self.last_head || head.checked_add(self.capacity).is_none() {
@@ -303,7 +313,7 @@ impl Consumer {
                 if stamp == 0 && head < self.capacity || stamp.wrapping_add(self.capacity) == head + 1 {
                     crate::prefetch::read(&entry.line);
                     self.last_head = head;
-                    return Ok(None);
+                    return Ok(false);
                 }
                 // Overwritten: then the producer moved head before it wrote here, and (B) lets us see that.
                 if self.mem.head.one().load(Ordering::Acquire) == head {
@@ -317,15 +327,14 @@ impl Consumer {
             if skip != 0 && chosen.stamp.load(Ordering::Acquire) != head + skip + 1 {
                 continue; // overwritten under our hands
             }
-            let words = chosen.load_words();
-            let line = chosen.load_line(&words);
+            chosen.load(words, line);
             // Release: our loads of the words stay before it (invariant 3). SeqCst, because the check for a
             // sender that waits for room (`edge`) follows and must not overtake it.
             let next = head + skip + 1;
             if self.mem.head.one().compare_exchange(head, next, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
                 self.last_head = next;
                 slots[..skip as usize].iter().for_each(|s| skipped(*s));
-                return Ok(Some((words, line)));
+                return Ok(true);
             }
         }
         Err(EdgeError::Corrupt { what: "read position, which runs away" })

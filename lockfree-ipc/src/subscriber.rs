@@ -21,7 +21,7 @@ use crate::{
     EdgeError, Header, OpenError, ReturnSet,
     arena::{Arena, meta_offset},
     edge::{Counters, Edge, SpaceBell, add},
-    header::{self, INLINE, Line},
+    header::{self, INLINE, Line, Words},
     layout::edge::INLINE as INLINE_BYTES,
     ring::Consumer,
     segment::{Access, Mapping},
@@ -85,50 +85,66 @@ impl Subscriber {
     /// No allocation, no lock; a system call only when a sender waits for room.
     #[inline]
     pub fn take(&mut self) -> Result<Option<Sample>, EdgeError> {
+        let mut sample = Sample::default();
+        Ok(self.take_into(&mut sample)?.then_some(sample))
+    }
+
+    /// As [`take`](Self::take), written where it is needed instead of moved there. What was in `into` goes back to
+    /// its sender; without a message it is empty afterwards.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    #[inline]
+    pub fn take_into(&mut self, into: &mut Sample) -> Result<bool, EdgeError> {
+        into.clear();
         if self.closed {
             return Err(EdgeError::Closed);
         }
-        let taken = self.pop();
-        self.closed = taken.is_err();
+        let taken = self.pop(into);
+        if !matches!(taken, Ok(true)) {
+            into.clear();
+            self.closed = taken.is_err();
+        }
         taken
     }
 
     #[inline]
-    fn pop(&mut self) -> Result<Option<Sample>, EdgeError> {
+    fn pop(&mut self, into: &mut Sample) -> Result<bool, EdgeError> {
         let (returns, mut skipped) = (&self.home.returns, 0);
-        let popped = self.ring.pop(|slot| {
+        let popped = self.ring.pop(&mut into.words, &mut into.line, |slot| {
             returns.give_back(slot);
             skipped += 1;
         })?;
         if skipped > 0 {
             add(&self.counters.skipped, skipped);
         }
-        let Some((words, line)) = popped else { return Ok(None) };
+        if !popped {
+            return Ok(false);
+        }
         add(&self.counters.taken, 1);
         self.space.moved(self.ring.head());
-        let (header, slot) = Header::from_words(&words);
-        if slot == INLINE {
-            return if meta_offset(header.payload_len.into()) + u64::from(header.meta_len) > INLINE_BYTES {
-                Err(EdgeError::Corrupt { what: "message length" })
-            } else {
-                Ok(Some(Sample { header, body: Body::Inline(line) }))
-            };
+        let slot = header::slot_of(&into.words);
+        if slot != INLINE {
+            into.lent = Some(self.lend(slot, &into.words)?);
+        } else if end_of(&into.words) > INLINE_BYTES {
+            return Err(EdgeError::Corrupt { what: "message length" });
         }
-        self.sample(header, slot).map(Some)
+        Ok(true)
     }
 
-    fn sample(&self, header: Header, slot: u32) -> Result<Sample, EdgeError> {
+    #[inline]
+    fn lend(&self, slot: u32, words: &Words) -> Result<Lent, EdgeError> {
         let Some((offset, size)) = self.arena.classes.locate(slot) else {
             return Err(EdgeError::Corrupt { what: "slot number" });
         };
-        if meta_offset(header.payload_len.into()) + u64::from(header.meta_len) > size {
+        if end_of(words) > size {
             return Err(EdgeError::Corrupt { what: "message length" });
         }
         let Some(start) = self.arena.map.bytes(offset, size) else {
             return Err(EdgeError::Corrupt { what: "slot number" });
         };
         self.home.held.fetch_add(1, Ordering::Relaxed);
-        Ok(Sample { header, body: Body::Slot { slot, start, home: self.home.clone() } })
+        Ok(Lent { start, home: self.home.clone() })
     }
 
     /// Slots that are with this process; samples of up to 64 bytes have none.
@@ -165,17 +181,29 @@ impl Subscriber {
     }
 }
 
-/// A received message: in place, or for up to 64 bytes in the sample itself. Dropping it gives the slot back.
-#[derive(Debug)]
-pub struct Sample {
-    header: Header,
-    body: Body,
+/// Bytes that a message needs in its place.
+#[inline]
+fn end_of(words: &Words) -> u64 {
+    let (payload_len, meta_len) = header::lens_of(words);
+    meta_offset(payload_len.into()) + u64::from(meta_len)
 }
 
+/// A received message: in place, or for up to 64 bytes in the sample itself. Dropping it gives the slot back. The default
+/// is an empty message that nobody sent.
+///
+/// Its lengths fit its place: that of `lent`, otherwise `line`.
+#[derive(Debug, Default)]
+pub struct Sample {
+    words: Words,
+    line: Line,
+    lent: Option<Lent>,
+}
+
+/// A slot that is with this process.
 #[derive(Debug)]
-enum Body {
-    Inline(Line),
-    Slot { slot: u32, start: NonNull<u8>, home: Arc<Home> },
+struct Lent {
+    start: NonNull<u8>,
+    home: Arc<Home>,
 }
 
 // SAFETY: the slot stays readable and is not reused until this sample is dropped; giving back is one atomic OR.
@@ -184,44 +212,64 @@ unsafe impl Send for Sample {}
 unsafe impl Sync for Sample {}
 
 impl Sample {
-    /// What it is.
+    /// What it is. Decodes what the caller looks at and nothing else.
     #[inline]
-    pub fn header(&self) -> &Header {
-        &self.header
+    pub fn header(&self) -> Header {
+        Header::from_words(&self.words).0
+    }
+
+    /// Gives the slot back; the message is empty then.
+    #[inline]
+    pub fn clear(&mut self) {
+        header::clear_lens(&mut self.words);
+        self.give_back();
+    }
+
+    /// True when it lies in a slot of its sender, which has that one slot less meanwhile.
+    #[inline]
+    pub fn is_lent(&self) -> bool {
+        self.lent.is_some()
+    }
+
+    #[inline]
+    fn give_back(&mut self) {
+        if let Some(lent) = self.lent.take() {
+            lent.home.returns.give_back(header::slot_of(&self.words));
+            lent.home.held.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     #[inline]
     fn start(&self) -> *const u8 {
-        match &self.body {
-            Body::Inline(line) => line.as_ptr().cast(),
-            Body::Slot { start, .. } => start.as_ptr(),
+        match &self.lent {
+            None => self.line.as_ptr().cast(),
+            Some(lent) => lent.start.as_ptr(),
         }
     }
 
     /// Its bytes. 64-byte aligned from 65 bytes on, 8-byte aligned below.
     #[inline]
     pub fn payload(&self) -> &[u8] {
+        let (payload_len, _) = header::lens_of(&self.words);
         // SAFETY: `Subscriber` checked the length against the line, or the slot and the mapping that `home` keeps.
-        unsafe { core::slice::from_raw_parts(self.start(), self.header.payload_len as usize) }
+        unsafe { core::slice::from_raw_parts(self.start(), payload_len as usize) }
     }
 
     /// Its metadata; 8-byte aligned.
     #[inline]
     pub fn meta(&self) -> &[u8] {
-        let offset = meta_offset(self.header.payload_len.into()) as usize;
+        let (payload_len, meta_len) = header::lens_of(&self.words);
+        let offset = meta_offset(payload_len.into()) as usize;
         // SAFETY: as in `payload`: offset and length were checked together.
-        unsafe { core::slice::from_raw_parts(self.start().add(offset), self.header.meta_len as usize) }
+        unsafe { core::slice::from_raw_parts(self.start().add(offset), meta_len as usize) }
     }
 }
 
 impl Drop for Sample {
     #[inline]
     fn drop(&mut self) {
-        if let Body::Slot { slot, home, .. } = &self.body {
-            home.returns.give_back(*slot);
-            home.held.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.give_back();
     }
 }
 
-const _: () = assert!(size_of::<header::Words>() == 56, "with the stamp, one line");
+const _: () = assert!(size_of::<Words>() == 56, "with the stamp, one line");

@@ -24,6 +24,7 @@ pub(crate) enum Step {
 }
 
 /// Where events come from.
+#[expect(clippy::large_enum_variant, reason = "one per node, and nearly always the large one")]
 #[derive(Debug)]
 pub(crate) enum Inputs {
     Direct(DirectInputs),

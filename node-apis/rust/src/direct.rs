@@ -13,12 +13,12 @@ use dora_protocol::{
     metadata::MetadataParameters,
     node_link::{ExtensionCall, InputSource},
 };
-use lockfree_ipc::{Sample, clock};
+use lockfree_ipc::clock;
 
 use crate::{
     Event, NodeError, NodeResult, StopCause,
     backend::Step,
-    inbox::{Inbox, Incoming},
+    inbox::{Inbox, Incoming, Rare},
     link::Link,
     message::{Extra, Receiving},
     metadata::{self, Metadata},
@@ -254,7 +254,7 @@ impl DirectInputs {
 
     fn step(&mut self, incoming: Incoming) -> Step {
         Step::Event(match incoming {
-            Incoming::Message { input, sample } => self.message(input, sample),
+            Incoming::Message { input } => self.message(input),
             Incoming::Tick { input, count, nominal_ns, missed } => {
                 self.tick(input, count, nominal_ns, missed)
             }
@@ -266,22 +266,32 @@ impl DirectInputs {
                 self.inputs[input as usize].open = true;
                 Event::InputRecovered { id: self.id(input) }
             }
-            Incoming::NodeFailed { node, error, inputs } => {
-                let affected_input_ids = inputs.into_iter().map(|input| self.id(input)).collect();
-                Event::NodeFailed { affected_input_ids, error, source_node_id: node }
-            }
-            Incoming::NodeRestarted { node } => Event::NodeRestarted { id: node },
-            Incoming::ParamUpdate { key, value } => Event::ParamUpdate { key, value },
-            Incoming::ParamDeleted { key } => Event::ParamDeleted { key },
-            Incoming::Reload { operator_id } => Event::Reload { operator_id },
+            Incoming::Rare => match self.inbox.take_rare() {
+                Some(rare) => self.rare(rare),
+                None => Event::Error("a notice of the daemon was lost".to_owned()),
+            },
             Incoming::Stop { all_inputs_closed: true } => Event::Stop(StopCause::AllInputsClosed),
             Incoming::Stop { all_inputs_closed: false } => Event::Stop(StopCause::Manual),
             Incoming::Closed => return Step::Closed,
         })
     }
 
-    fn message(&mut self, input: u32, sample: Sample) -> Event {
-        let timestamp = self.inbox.timestamp(input, sample.header());
+    fn rare(&self, rare: Rare) -> Event {
+        match rare {
+            Rare::NodeFailed { node, error, inputs } => {
+                let affected_input_ids = inputs.into_iter().map(|input| self.id(input)).collect();
+                Event::NodeFailed { affected_input_ids, error, source_node_id: node }
+            }
+            Rare::NodeRestarted { node } => Event::NodeRestarted { id: node },
+            Rare::ParamUpdate { key, value } => Event::ParamUpdate { key, value },
+            Rare::ParamDeleted { key } => Event::ParamDeleted { key },
+            Rare::Reload { operator_id } => Event::Reload { operator_id },
+        }
+    }
+
+    fn message(&mut self, input: u32) -> Event {
+        let sample = self.inbox.take_received(input).sample;
+        let timestamp = self.inbox.timestamp(input, &sample.header());
         let Self { link, inbox, inputs } = self;
         let Input { id, receiving, expected, .. } = &mut inputs[input as usize];
         let opened = receiving.open(sample, |type_id| inbox.type_record(input, type_id));

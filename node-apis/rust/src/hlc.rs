@@ -24,7 +24,10 @@ const MAX_AHEAD: u64 = 1 << 31;
 /// The clock. Any thread, no lock.
 #[derive(Debug)]
 pub(crate) struct Hlc {
+    /// Last stamp given out.
     last: AtomicU64,
+    /// Largest stamp seen from elsewhere. Written by the thread that receives: a plain store.
+    seen: AtomicU64,
     /// CLOCK_REALTIME minus CLOCK_MONOTONIC, nanoseconds.
     offset: AtomicI64,
     /// CLOCK_MONOTONIC of the last sample of `offset`.
@@ -41,6 +44,7 @@ impl Hlc {
         let now = monotonic_ns();
         Self {
             last: AtomicU64::new(0),
+            seen: AtomicU64::new(0),
             offset: AtomicI64::new(sample_offset(now)),
             sampled_ns: AtomicU64::new(now),
             id,
@@ -58,7 +62,7 @@ impl Hlc {
     /// One compare-exchange; CLOCK_REALTIME (no system call) once a second.
     #[inline]
     pub(crate) fn new_timestamp_at(&self, now_ns: u64) -> u64 {
-        let now = self.wall(now_ns);
+        let now = self.wall(now_ns).max(self.seen.load(Relaxed).wrapping_add(1));
         let mut last = self.last.load(Relaxed);
         loop {
             let next = now.max(last.wrapping_add(1));
@@ -69,11 +73,15 @@ impl Hlc {
         }
     }
 
-    /// Notes a stamp from elsewhere, so that later ones of this clock are larger. `now_ns` is CLOCK_MONOTONIC.
+    /// Notes a stamp from elsewhere, so that later ones of this clock are larger. `now_ns` is CLOCK_MONOTONIC. For the one
+    /// thread that receives.
+    ///
+    /// # Real time
+    /// A load and a store, no locked instruction.
     #[inline]
     pub(crate) fn update_at(&self, now_ns: u64, stamp: u64) {
-        if stamp <= self.wall(now_ns).saturating_add(MAX_AHEAD) {
-            self.last.fetch_max(stamp, Relaxed);
+        if stamp > self.seen.load(Relaxed) && stamp <= self.wall(now_ns).saturating_add(MAX_AHEAD) {
+            self.seen.store(stamp, Relaxed);
         }
     }
 

@@ -12,6 +12,8 @@
 
 pub(crate) mod breaker;
 pub(crate) mod feed;
+mod mail;
+mod take;
 pub(crate) mod timers;
 mod waker;
 
@@ -21,20 +23,21 @@ use std::{
     task::{Context, Poll},
 };
 
-use dora_protocol::{NodeId, OperatorId, node_link::ToNode, rt::WaitPolicy, time::Tag};
-use lockfree_ipc::{EdgeError, Header, Sample, clock::monotonic_ns};
+use dora_protocol::{node_link::ToNode, rt::WaitPolicy, time::Tag};
+use lockfree_ipc::{Header, Sample, clock::monotonic_ns};
 
 pub(crate) use feed::Feed;
-use feed::{Gate, Source};
+use feed::Source;
+pub(crate) use mail::Rare;
 use waker::Waker;
 
 use crate::{link::Link, sample::Received};
 
-/// Something that came to the node.
-#[derive(Debug)]
+/// Something that came to the node. Small, and copied without a stall: what is large waits in the inbox.
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Incoming {
-    /// A message.
-    Message { input: u32, sample: Sample },
+    /// A message: [`Inbox::sample`].
+    Message { input: u32 },
     /// Tick number `count` of a timer; `missed` earlier ones passed unseen.
     Tick { input: u32, count: u64, nominal_ns: u64, missed: u64 },
     /// Nothing more comes on this input. Not sent for one that has timed out: that was its end already.
@@ -43,16 +46,8 @@ pub(crate) enum Incoming {
     InputTimedOut { input: u32 },
     /// The message just given out ended a timeout.
     InputRecovered { input: u32 },
-    /// The node behind these inputs failed for good.
-    NodeFailed { node: NodeId, error: String, inputs: Vec<u32> },
-    /// A node behind some input was restarted.
-    NodeRestarted { node: NodeId },
-    /// A parameter changed.
-    ParamUpdate { key: String, value: serde_json::Value },
-    /// A parameter was deleted.
-    ParamDeleted { key: String },
-    /// Reload an operator, or all.
-    Reload { operator_id: Option<OperatorId> },
+    /// Something that happens rarely: [`Inbox::take_rare`].
+    Rare,
     /// End soon.
     Stop { all_inputs_closed: bool },
     /// Nothing ever comes again.
@@ -63,8 +58,13 @@ pub(crate) enum Incoming {
 pub(crate) struct Inbox {
     link: Arc<Link>,
     feeds: Vec<Feed>,
+    /// The message given out last, until somebody takes it; latency of its way here, nanoseconds.
+    sample: Sample,
+    latency_ns: u64,
     mail: Vec<ToNode>,
     pending: VecDeque<Incoming>,
+    /// One for each [`Incoming::Rare`], in the same order.
+    rare: VecDeque<Rare>,
     /// Counts turns, for rule 1.
     turn: u64,
     /// Edges that are not closed.
@@ -91,7 +91,10 @@ impl Inbox {
             link,
             timed,
             open_edges,
+            sample: Sample::default(),
+            latency_ns: 0,
             mail: Vec::with_capacity(64),
+            rare: VecDeque::with_capacity(64),
             pending: VecDeque::with_capacity(64 + 2 * feeds.len()),
             feeds,
             turn: 0,
@@ -232,241 +235,34 @@ impl Inbox {
         self.taken_ns
     }
 
+    /// The message that the latest [`Incoming::Message`] announced; empty after it was taken.
+    #[inline]
+    pub(crate) fn sample(&self) -> &Sample {
+        &self.sample
+    }
+
+    /// Takes that message, with the input that the caller knows it came by.
+    #[inline]
+    pub(crate) fn take_received(&mut self, input: u32) -> Received {
+        Received { input, latency_ns: self.latency_ns, sample: std::mem::take(&mut self.sample) }
+    }
+
+    /// Gives that message back to its sender.
+    #[inline]
+    pub(crate) fn drop_sample(&mut self) {
+        self.sample.clear();
+    }
+
+    /// What the latest [`Incoming::Rare`] was about.
+    pub(crate) fn take_rare(&mut self) -> Option<Rare> {
+        self.rare.pop_front()
+    }
+
     /// The causal timestamp of a message of this input.
     pub(crate) fn timestamp(&self, input: u32, header: &Header) -> uhlc::Timestamp {
         let sender = self.feeds.get(input as usize).and_then(Feed::subscriber).map(|s| s.hlc_id());
         let id = sender.and_then(|id| uhlc::ID::try_from(id).ok());
         uhlc::Timestamp::new(uhlc::NTP64(header.hlc), id.unwrap_or_else(|| self.link.hlc().id()))
-    }
-
-    /// Takes everything that is queued on one input and keeps the newest. Changes nothing else about the order.
-    pub(crate) fn take_newest(&mut self, input: u32) -> Option<Received> {
-        let mut newest = None;
-        while let Some(feed) = self.feeds.get_mut(input as usize)
-            && feed.is_ready(self.stopping)
-        {
-            let now = monotonic_ns();
-            match self.take_message(input as usize, now) {
-                Some(sample) => {
-                    let latency_ns = now.saturating_sub(sample.header().send_ns);
-                    newest = Some(Received { input, sample, latency_ns });
-                }
-                None => break,
-            }
-        }
-        newest
-    }
-
-    /// The next event, if there is one. Reads the clock at most once, and only when something depends on it.
-    fn step(&mut self, now: &mut Option<u64>) -> Option<Incoming> {
-        self.absorb();
-        // Each round either gives something out or takes an input out of the running.
-        for _ in 0..=self.feeds.len() {
-            if let Some(event) = self.pending.pop_front() {
-                return Some(event);
-            }
-            if self.closing > 0 && !self.stopping {
-                self.close_drained();
-                if !self.pending.is_empty() {
-                    continue;
-                }
-            }
-            let edge = self.next_edge();
-            if self.stopping && edge.is_none() {
-                return Some(Incoming::Closed);
-            }
-            if edge.is_none() && !self.timed {
-                return None;
-            }
-            let now = *now.get_or_insert_with(monotonic_ns);
-            if self.timed && !self.stopping {
-                if let Some(input) = self.tripped(now) {
-                    return Some(Incoming::InputTimedOut { input });
-                }
-                if let Some(tick) = self.take_tick(edge, now) {
-                    return Some(tick);
-                }
-            }
-            let input = edge?;
-            if let Some(sample) = self.take_message(input, now) {
-                return Some(Incoming::Message { input: input as u32, sample });
-            }
-        }
-        None
-    }
-
-    /// Takes in what the control thread left.
-    #[inline]
-    fn absorb(&mut self) {
-        self.link.shared().collect_mail(&mut self.mail);
-        if !self.mail.is_empty() {
-            let mut mail = std::mem::take(&mut self.mail);
-            mail.drain(..).for_each(|message| self.sort(message));
-            self.mail = mail;
-        }
-    }
-
-    fn sort(&mut self, message: ToNode) {
-        let event = match message {
-            ToNode::Stop if self.stopping => return,
-            ToNode::Stop => {
-                self.begin_stop();
-                Incoming::Stop { all_inputs_closed: false }
-            }
-            ToNode::InputClosed { input } => return self.begin_close(input),
-            ToNode::NodeFailed { node, error, mut inputs } => {
-                inputs.retain(|i| (*i as usize) < self.feeds.len());
-                Incoming::NodeFailed { node, error, inputs }
-            }
-            ToNode::NodeRestarted { node } => Incoming::NodeRestarted { node },
-            ToNode::ParamUpdate { key, value } => Incoming::ParamUpdate { key, value },
-            ToNode::ParamDeleted { key } => Incoming::ParamDeleted { key },
-            ToNode::Reload { operator_id } => Incoming::Reload { operator_id },
-            // The control thread keeps all others.
-            _ => return,
-        };
-        self.pending.push_back(event);
-    }
-
-    /// The daemon may name an input that is none, or a timer: nothing happens then.
-    fn begin_close(&mut self, input: u32) {
-        if let Some(feed) = self.feeds.get_mut(input as usize)
-            && feed.subscriber().is_some()
-            && feed.gate == Gate::Open
-        {
-            feed.gate = Gate::Closing;
-            self.closing += 1;
-        }
-    }
-
-    /// From now on only what is queued is given out.
-    fn begin_stop(&mut self) {
-        self.stopping = true;
-        for feed in &mut self.feeds {
-            feed.left = feed.subscriber().map_or(0, |s| s.queued());
-        }
-    }
-
-    #[cold]
-    fn close_drained(&mut self) {
-        for input in 0..self.feeds.len() {
-            let feed = &self.feeds[input];
-            if feed.gate == Gate::Closing && !feed.is_ready(false) {
-                self.closing -= 1;
-                self.close(input);
-            }
-        }
-    }
-
-    /// Closes an edge for good; the stop follows when it was the last.
-    fn close(&mut self, input: usize) {
-        let feed = &mut self.feeds[input];
-        let told = feed.breaker.take().is_some_and(|b| b.is_tripped());
-        feed.gate = Gate::Closed;
-        self.open_edges -= 1;
-        if !told {
-            self.pending.push_back(Incoming::InputClosed { input: input as u32 });
-        }
-        let timers = self.feeds.iter().any(|f| matches!(f.source, Source::Timer(_)));
-        if self.open_edges == 0 && !self.stopping && (!timers || self.link.setup().exit_when_nodes_finish) {
-            self.begin_stop();
-            self.pending.push_back(Incoming::Stop { all_inputs_closed: true });
-        }
-    }
-
-    /// The edge with a message that was served least recently.
-    #[inline]
-    fn next_edge(&self) -> Option<usize> {
-        let ready = |(_, feed): &(usize, &Feed)| feed.is_ready(self.stopping);
-        self.feeds.iter().enumerate().filter(ready).min_by_key(|(_, f)| f.served).map(|(i, _)| i)
-    }
-
-    fn tripped(&mut self, now: u64) -> Option<u32> {
-        let trips = |feed: &mut Feed| {
-            feed.gate == Gate::Open
-                && !feed.is_ready(false)
-                && feed.breaker.as_mut().is_some_and(|b| b.trips(now))
-        };
-        let input = self.feeds.iter_mut().position(trips)? as u32;
-        self.link.status().input(input).timed_out();
-        Some(input)
-    }
-
-    /// The tick whose turn it is, unless the edge that has a message was served longer ago.
-    fn take_tick(&mut self, edge: Option<usize>, now: u64) -> Option<Incoming> {
-        let due = |(_, feed): &(usize, &Feed)| matches!(&feed.source, Source::Timer(t) if t.due_ns() <= now);
-        let next = self.feeds.iter().enumerate().filter(due).min_by_key(|(_, f)| f.served).map(|(i, _)| i)?;
-        if edge.is_some_and(|e| self.feeds[e].served < self.feeds[next].served) {
-            return None;
-        }
-        let feed = &mut self.feeds[next];
-        let Source::Timer(timer) = &mut feed.source else { return None };
-        let tick = timer.take(now)?;
-        // From the first tick that was missed: a stall must show as long as it was.
-        let (input, lateness) = (next as u32, now - tick.first_ns);
-        let stats = self.link.status().input(input);
-        stats.received_at(now, lateness);
-        stats.missed_ticks(tick.missed);
-        if feed.deadline_ns.is_some_and(|d| lateness > d) {
-            stats.deadline_missed();
-        }
-        self.served(next, now, Tag { time_ns: tick.nominal_ns, microstep: 0 });
-        let timers::Due { count, nominal_ns, missed, .. } = tick;
-        Some(Incoming::Tick { input, count, nominal_ns, missed })
-    }
-
-    /// Takes the next message of an edge. `None` when there was none after all, or nonsense.
-    #[inline]
-    fn take_message(&mut self, input: usize, now: u64) -> Option<Sample> {
-        let feed = &mut self.feeds[input];
-        let Source::Edge(subscriber) = &mut feed.source else { return None };
-        let sample = match subscriber.take() {
-            Ok(sample) => sample?,
-            Err(error) => {
-                self.broken(input, error);
-                return None;
-            }
-        };
-        let header = sample.header();
-        let latency = now.saturating_sub(header.send_ns);
-        let stats = self.link.status().input(input as u32);
-        stats.received_at(now, latency);
-        if feed.deadline_ns.is_some_and(|d| latency > d) {
-            stats.deadline_missed();
-        }
-        feed.left = feed.left.saturating_sub(1);
-        if feed.breaker.as_mut().is_some_and(|b| b.message(now)) {
-            self.pending.push_back(Incoming::InputRecovered { input: input as u32 });
-        }
-        self.link.hlc().update_at(now, header.hlc);
-        self.served(input, now, Tag { time_ns: header.tag_time, microstep: header.microstep });
-        Some(sample)
-    }
-
-    #[inline]
-    fn served(&mut self, input: usize, now: u64, tag: Tag) {
-        self.turn += 1;
-        self.feeds[input].served = self.turn;
-        self.taken_ns = now;
-        self.link.set_tag(tag);
-        if tag > self.progress {
-            self.progress = tag;
-            for output in 0..self.link.setup().outputs.len() {
-                self.link.status().output(output as u32).progress(tag.time_ns, tag.microstep);
-            }
-        }
-    }
-
-    #[cold]
-    fn broken(&mut self, input: usize, error: EdgeError) {
-        if self.feeds[input].gate == Gate::Closed {
-            return;
-        }
-        if self.feeds[input].gate == Gate::Closing {
-            self.closing -= 1;
-        }
-        self.link.edge_broken(Some(input as u32), None, error.to_string());
-        self.close(input);
     }
 
     /// When the next tick or timeout is due.

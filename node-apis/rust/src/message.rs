@@ -117,6 +117,17 @@ struct Held {
     held: Arc<AtomicU32>,
 }
 
+/// A sample that takes no slot of its sender.
+struct Own(Sample);
+
+impl RefUnwindSafe for Own {}
+
+impl PayloadOwner for Own {
+    fn bytes(&self) -> &[u8] {
+        self.0.payload()
+    }
+}
+
 // A sample is a view of bytes: there is nothing that a panic could leave half done.
 impl RefUnwindSafe for Held {}
 
@@ -140,7 +151,7 @@ impl Receiving {
         sample: Sample,
         record: impl FnOnce(u32) -> Option<&'r [u8]>,
     ) -> NodeResult<(ArrayData, MetadataParameters)> {
-        let Header { flags: found, type_id, .. } = *sample.header();
+        let Header { flags: found, type_id, .. } = sample.header();
         if found & flags::ARROW_IPC != 0 {
             return Err(NodeError::Data(
                 "it is an Arrow IPC stream, which this version does not read".into(),
@@ -181,6 +192,10 @@ impl Receiving {
     }
 
     fn owner(&mut self, sample: Sample) -> Arc<dyn PayloadOwner> {
+        // What rode in the ring entry is here already and takes nothing from the sender.
+        if !sample.is_lent() {
+            return Arc::new(Own(sample));
+        }
         // Some stay free for the message that is being looked at and for other threads.
         if self.held.load(Ordering::Relaxed) >= MAX_HELD - 8 {
             self.copied = true;
@@ -309,6 +324,24 @@ mod tests {
         assert_eq!(copied, 500 - subscriber.held(), "a copy was not counted");
         for (number, array) in kept.iter().enumerate() {
             assert_eq!(array.buffers()[0].typed_data::<i64>(), [number as i64; 32]);
+        }
+    }
+
+    #[test]
+    fn small_messages_are_kept_without_limit_and_without_a_copy() {
+        let (mut publisher, mut subscriber) = edge();
+        let mut receiving = Receiving::default();
+        let mut keep = |number: i64| {
+            let array = arrow_array::Int64Array::from(vec![number; 8]);
+            send(&mut publisher, &arrow_array::Array::to_data(&array), &MetadataParameters::new());
+            let sample = subscriber.take().unwrap().unwrap();
+            let kept = receiving.open(sample, |_| None).unwrap().0;
+            assert!(!receiving.take_copied(), "message {number} was copied out");
+            kept
+        };
+        let kept: Vec<ArrayData> = (0..500).map(&mut keep).collect();
+        for (number, array) in kept.iter().enumerate() {
+            assert_eq!(array.buffers()[0].typed_data::<i64>(), [number as i64; 8]);
         }
     }
 

@@ -117,22 +117,22 @@ impl Outbox {
     pub(crate) fn send(
         &mut self,
         output: u32,
-        loan: Loan,
+        mut loan: Loan,
         type_id: u32,
         flags: u32,
         copied: bool,
     ) -> NodeResult<()> {
         let len = loan.payload().len();
-        let sent = self.try_send(output, loan, type_id, flags, copied);
+        let sent = self.try_send(output, &mut loan, type_id, flags, copied);
         sent.map(drop).map_err(|error| self.explain(output, error, len))
     }
 
-    /// As [`send`](Self::send), with an error that costs nothing.
+    /// As [`send`](Self::send), with an error that costs nothing, and without moving the loan: it is empty afterwards.
     #[inline]
     pub(crate) fn try_send(
         &mut self,
         output: u32,
-        loan: Loan,
+        loan: &mut Loan,
         type_id: u32,
         flags: u32,
         copied: bool,
@@ -157,7 +157,7 @@ impl Outbox {
             ..Header::default()
         };
         let bytes = loan.payload().len() as u64;
-        let report = o.publisher.send(loan, &header);
+        let report = o.publisher.send_in_place(loan, &header);
         let stats = self.link.status().output(output);
         stats.sent(bytes, copied);
         stats.progress(tag.time_ns, tag.microstep);

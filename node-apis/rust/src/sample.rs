@@ -3,7 +3,7 @@
 use lockfree_ipc::Sample;
 
 /// A message in the sender's memory; the slot goes back on drop.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Received {
     /// Which input.
     pub(crate) input: u32,

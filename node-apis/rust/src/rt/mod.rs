@@ -30,6 +30,8 @@ mod event;
 mod handle;
 mod loan;
 mod node;
+mod receive;
+mod send;
 mod view;
 
 pub use error::RtError;

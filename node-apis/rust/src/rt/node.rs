@@ -5,18 +5,15 @@ use std::{collections::VecDeque, marker::PhantomData};
 use dora_protocol::{
     DataId, NodeId,
     node_link::{InputSource, InputWiring, NodeEnv},
-    time::Tag,
-    wire_type::{self, Primitive},
+    wire_type::Primitive,
 };
-use lockfree_ipc::{LoanError, MAX_HELD};
 
-use super::{Event, In, InputId, Loan, Notice, Out, RtError, StopCause, Tick, TickIn, View};
+use super::{In, InputId, Notice, Out, TickIn};
 use crate::{
     error::{NodeError, NodeResult},
-    inbox::{Inbox, Incoming},
+    inbox::Inbox,
     link::{self, Connected},
-    outbox::{Outbox, SendError},
-    sample::Received,
+    outbox::Outbox,
 };
 
 /// Slots that [`RtNode::output`] commits ahead: enough for short queues and a few held messages.
@@ -26,11 +23,11 @@ const PREFAULT_BYTES: u64 = 64 << 20;
 
 /// A node that never allocates between start and stop. One thread at a time.
 pub struct RtNode {
-    inbox: Inbox,
-    outbox: Outbox,
-    /// The message of the event given out last, until it is read.
-    current: Option<Received>,
-    notices: VecDeque<Notice>,
+    pub(super) inbox: Inbox,
+    pub(super) outbox: Outbox,
+    /// The input whose message was given out last and was not read yet.
+    pub(super) unread: Option<u32>,
+    pub(super) notices: VecDeque<Notice>,
 }
 
 impl std::fmt::Debug for RtNode {
@@ -65,7 +62,7 @@ impl RtNode {
 
     /// For a node that was made by the familiar API.
     pub(crate) fn from_parts(inbox: Inbox, outbox: Outbox) -> Self {
-        Self { inbox, outbox, current: None, notices: VecDeque::with_capacity(16) }
+        Self { inbox, outbox, unread: None, notices: VecDeque::with_capacity(16) }
     }
 
     /// The node's name.
@@ -145,295 +142,5 @@ fn list<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> String {
         format!("it has no {what}")
     } else {
         format!("its {what} are {}", names.join(", "))
-    }
-}
-
-/// Receiving.
-impl RtNode {
-    /// The next event. An unread message of the one before goes back to its sender.
-    ///
-    /// # Real time
-    /// No allocation, no lock. One clock read and no system call when something is there; otherwise waits by the
-    /// node's `wait` policy: parking is one system call, spinning none.
-    #[inline]
-    pub fn wait(&mut self) -> Event {
-        self.current = None;
-        loop {
-            if let Some(incoming) = self.inbox.wait(None) {
-                return self.event(incoming);
-            }
-        }
-    }
-
-    /// As [`wait`](Self::wait), but `None` when `deadline_ns` (CLOCK_MONOTONIC) passed without an event.
-    #[inline]
-    pub fn wait_until(&mut self, deadline_ns: u64) -> Option<Event> {
-        self.current = None;
-        let incoming = self.inbox.wait(Some(deadline_ns))?;
-        Some(self.event(incoming))
-    }
-
-    /// The next event if there is one now. Never sleeps.
-    #[inline]
-    pub fn try_next(&mut self) -> Option<Event> {
-        self.current = None;
-        let incoming = self.inbox.poll()?;
-        Some(self.event(incoming))
-    }
-
-    #[inline]
-    fn event(&mut self, incoming: Incoming) -> Event {
-        match incoming {
-            Incoming::Message { input, sample } => {
-                let latency_ns = self.inbox.taken_ns().saturating_sub(sample.header().send_ns);
-                self.current = Some(Received { input, sample, latency_ns });
-                Event::Input(InputId(input))
-            }
-            Incoming::Tick { input, count, nominal_ns, missed } => {
-                let lateness_ns = self.inbox.taken_ns().saturating_sub(nominal_ns);
-                Event::Tick(Tick { input: InputId(input), count, nominal_ns, missed, lateness_ns })
-            }
-            Incoming::InputClosed { input } => Event::InputClosed(InputId(input)),
-            Incoming::InputTimedOut { input } => Event::InputTimedOut(InputId(input)),
-            Incoming::InputRecovered { input } => Event::InputRecovered(InputId(input)),
-            Incoming::Stop { all_inputs_closed: true } => Event::Stop(StopCause::AllInputsClosed),
-            Incoming::Stop { all_inputs_closed: false } => Event::Stop(StopCause::Manual),
-            Incoming::Closed => Event::Closed,
-            rare => self.rare(rare),
-        }
-    }
-
-    #[cold]
-    fn rare(&mut self, incoming: Incoming) -> Event {
-        self.notices.extend(match incoming {
-            Incoming::NodeFailed { node, error, inputs } => {
-                let inputs = inputs.into_iter().map(InputId).collect();
-                Some(Notice::NodeFailed { node, error, inputs })
-            }
-            Incoming::NodeRestarted { node } => Some(Notice::NodeRestarted { node }),
-            Incoming::ParamUpdate { key, value } => Some(Notice::ParamUpdate { key, value }),
-            Incoming::ParamDeleted { key } => Some(Notice::ParamDeleted { key }),
-            Incoming::Reload { operator_id } => Some(Notice::Reload { operator_id }),
-            _ => None,
-        });
-        Event::Notice
-    }
-
-    /// What an [`Event::Notice`] was about, oldest first. Freeing it is a deallocation.
-    pub fn notice(&mut self) -> Option<Notice> {
-        self.notices.pop_front()
-    }
-
-    /// The message of the event given out last, in place.
-    ///
-    /// # Errors
-    /// [`RtError::NothingToRead`], [`RtError::WrongType`], [`RtError::NotFlat`], [`RtError::TooManyHeld`]. The message
-    /// goes back to its sender then.
-    ///
-    /// # Real time
-    /// No allocation, no copy, no system call: two compares.
-    #[inline]
-    pub fn read<T: Primitive>(&mut self, input: &In<T>) -> Result<View<T>, RtError> {
-        let number = input.id.0;
-        match self.current.take() {
-            Some(received) if received.input == number => self.view(received),
-            other => {
-                self.current = other;
-                Err(RtError::NothingToRead { input: number })
-            }
-        }
-    }
-
-    /// The newest message of an input; everything older that is queued is taken and dropped. `None` when there is
-    /// none newer than what was read.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read), of the newest message.
-    ///
-    /// # Real time
-    /// As [`read`](Self::read), once per queued message.
-    #[inline]
-    pub fn latest<T: Primitive>(&mut self, input: &In<T>) -> Result<Option<View<T>>, RtError> {
-        let number = input.id.0;
-        let mut newest = self.inbox.take_newest(number);
-        if self.current.as_ref().is_some_and(|c| c.input == number) {
-            let unread = self.current.take();
-            newest = newest.or(unread);
-        }
-        newest.map(|received| self.view(received)).transpose()
-    }
-
-    #[inline]
-    fn view<T: Primitive>(&self, received: Received) -> Result<View<T>, RtError> {
-        let input = received.input;
-        // The sender has slots for that many; one more would cost it a slot that it counts on.
-        if self.inbox.held(input) > MAX_HELD {
-            return Err(RtError::TooManyHeld { input });
-        }
-        View::new(received)
-    }
-
-    /// Logical time of the event given out last; outputs inherit it.
-    pub fn tag(&self) -> Tag {
-        self.inbox.current_tag()
-    }
-
-    /// A stop was announced, whether or not its event was given out. One relaxed load.
-    pub fn is_stopping(&self) -> bool {
-        self.inbox.link().is_stopping()
-    }
-}
-
-/// Sending.
-impl RtNode {
-    /// Sends a copy of `values`: one copy into the slot. Waits while a `backpressure` reader is full.
-    ///
-    /// # Errors
-    /// [`RtError::TooLarge`], [`RtError::NoSlot`], [`RtError::Closed`]; nothing is sent then.
-    ///
-    /// # Real time
-    /// No allocation, no lock; one system call per reader that sleeps.
-    #[inline]
-    pub fn send<T: Primitive>(&mut self, output: &Out<T>, values: &[T]) -> Result<(), RtError> {
-        let mut loan = self.loan(output, values.len())?;
-        loan.copy_from_slice(values);
-        self.hand_over(loan, true)
-    }
-
-    /// As [`send`](Self::send), but [`RtError::WouldBlock`] instead of waiting.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send), and [`RtError::WouldBlock`].
-    #[inline]
-    pub fn try_send<T: Primitive>(&mut self, output: &Out<T>, values: &[T]) -> Result<(), RtError> {
-        if self.outbox.would_block(output.index) {
-            return Err(RtError::WouldBlock { output: output.index });
-        }
-        self.send(output, values)
-    }
-
-    /// Sends `len` elements that `write` puts in place: no copy.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send).
-    #[inline]
-    pub fn send_with<T: Primitive>(
-        &mut self,
-        output: &Out<T>,
-        len: usize,
-        write: impl FnOnce(&mut [T]),
-    ) -> Result<(), RtError> {
-        let mut loan = self.loan(output, len)?;
-        write(&mut loan);
-        self.hand_over(loan, false)
-    }
-
-    /// A slot to write `len` elements into; [`publish`](Self::publish) sends it, dropping it does not.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send).
-    ///
-    /// # Real time
-    /// No allocation, no lock, no system call.
-    #[inline]
-    pub fn loan<T: Primitive>(&mut self, output: &Out<T>, len: usize) -> Result<Loan<T>, RtError> {
-        if len > output.most {
-            return Err(RtError::TooLarge { output: output.index });
-        }
-        let loan = self.outbox.try_loan(output.index, len * size_of::<T>(), 0);
-        loan.map(|inner| Loan::new(inner, output.index)).map_err(|e| small(output.index, e))
-    }
-
-    /// Sends a loan. Waits while a `backpressure` reader is full.
-    ///
-    /// # Errors
-    /// [`RtError::Closed`].
-    ///
-    /// # Real time
-    /// As [`send`](Self::send); the payload is not touched, so the cost does not depend on its size.
-    #[inline]
-    pub fn publish<T: Primitive>(&mut self, loan: Loan<T>) -> Result<(), RtError> {
-        self.hand_over(loan, false)
-    }
-
-    /// As [`publish`](Self::publish), but gives the loan back instead of waiting.
-    ///
-    /// # Errors
-    /// [`RtError::WouldBlock`] or [`RtError::Closed`], with the loan.
-    #[inline]
-    pub fn try_publish<T: Primitive>(&mut self, loan: Loan<T>) -> Result<(), (RtError, Loan<T>)> {
-        let output = loan.output;
-        if self.outbox.is_closed(output) {
-            return Err((RtError::Closed { output }, loan));
-        }
-        if self.outbox.would_block(output) {
-            return Err((RtError::WouldBlock { output }, loan));
-        }
-        let sent = self.hand_over(loan, false);
-        debug_assert!(sent.is_ok(), "an open output of a loan takes it");
-        Ok(())
-    }
-
-    #[inline]
-    fn hand_over<T: Primitive>(&mut self, loan: Loan<T>, copied: bool) -> Result<(), RtError> {
-        let output = loan.output;
-        let sent = self.outbox.try_send(output, loan.inner, T::TYPE_ID, 0, copied);
-        sent.map(drop).map_err(|e| small(output, e))
-    }
-
-    /// Sends no more on this output; its readers are told after what is queued. Talks to the daemon.
-    pub fn close<T>(&mut self, output: Out<T>) {
-        self.outbox.close(&[output.index]);
-    }
-
-    /// The sentence for an error: names node, input or output, and types. Allocates.
-    pub fn describe(&self, error: RtError) -> String {
-        let setup = self.inbox.link().setup();
-        let input = |i: u32| setup.inputs.get(i as usize).map_or("?", |w| w.id.as_str());
-        let output = |o: u32| setup.outputs.get(o as usize).map_or("?", |w| w.id.as_str());
-        let what = match error {
-            RtError::NothingToRead { input: i } => format!(
-                "input `{}` has nothing to read: the event given out last was not its message, or it was read before",
-                input(i)
-            ),
-            RtError::WrongType { input: i, expected, found } => format!(
-                "input `{}` is read as {}, but its message is {}",
-                input(i),
-                wire_type::name(expected),
-                wire_type::name(found)
-            ),
-            RtError::NotFlat { input: i } => {
-                format!(
-                    "input `{}` got an array with nulls or nesting; read it with the familiar API",
-                    input(i)
-                )
-            }
-            RtError::TooManyHeld { input: i } => {
-                format!("{MAX_HELD} views of input `{}` are held; drop older ones", input(i))
-            }
-            RtError::TooLarge { output: o } => format!(
-                "the message is larger than output `{}` was opened for; raise the number of elements in `output(…)` \
-                 or `max_message_bytes` in `output_layout`",
-                output(o)
-            ),
-            RtError::NoSlot { output: o } => {
-                format!(
-                    "the readers of output `{}` hold every slot; let them drop what they have read",
-                    output(o)
-                )
-            }
-            RtError::Closed { output: o } => format!("output `{}` was closed", output(o)),
-            RtError::WouldBlock { output: o } => format!("a reader of output `{}` is full", output(o)),
-        };
-        format!("node `{}`: {what}", self.id())
-    }
-}
-
-#[inline]
-fn small(output: u32, error: SendError) -> RtError {
-    match error {
-        SendError::Loan(LoanError::TooLarge { .. }) => RtError::TooLarge { output },
-        SendError::Loan(LoanError::NoSlot) => RtError::NoSlot { output },
-        SendError::Closed | SendError::Unknown => RtError::Closed { output },
     }
 }

@@ -4,7 +4,7 @@
 use std::{marker::PhantomData, ops::Deref};
 
 use dora_protocol::{time::Tag, wire_type::Primitive};
-use lockfree_ipc::{Header, flags};
+use lockfree_ipc::{Header, Sample, flags};
 
 use super::{InputId, RtError};
 use crate::sample::Received;
@@ -19,25 +19,30 @@ pub struct View<T> {
     of: PhantomData<fn() -> T>,
 }
 
+/// Is it an array of `T` without nulls or nesting? One compare of the type, one of the layout.
+#[inline]
+pub(super) fn check<T: Primitive>(input: u32, sample: &Sample) -> Result<(), RtError> {
+    let header = sample.header();
+    if header.type_id != T::TYPE_ID {
+        return Err(RtError::WrongType { input, expected: T::TYPE_ID, found: header.type_id });
+    }
+    let payload = sample.payload();
+    let plain = header.flags & (flags::LAYOUT | flags::ARROW_IPC | flags::INLINE_TYPE) == 0;
+    let whole = payload.len().is_multiple_of(size_of::<T>());
+    // A small message lies in the sample, 8-byte aligned wherever that is moved.
+    let aligned = !sample.is_lent() || payload.as_ptr().addr().is_multiple_of(align_of::<T>());
+    if plain && whole && aligned { Ok(()) } else { Err(RtError::NotFlat { input }) }
+}
+
 impl<T: Primitive> View<T> {
-    /// One compare of the type, one of the layout; `Err` drops the message.
+    /// `received` has passed [`check`].
     #[inline]
-    pub(super) fn new(received: Received) -> Result<Self, RtError> {
-        let (header, input) = (received.sample.header(), received.input);
-        if header.type_id != T::TYPE_ID {
-            return Err(RtError::WrongType { input, expected: T::TYPE_ID, found: header.type_id });
-        }
-        let payload = received.sample.payload();
-        let plain = header.flags & (flags::LAYOUT | flags::ARROW_IPC | flags::INLINE_TYPE) == 0;
-        let whole = payload.len().is_multiple_of(size_of::<T>());
-        if !plain || !whole || !payload.as_ptr().addr().is_multiple_of(align_of::<T>()) {
-            return Err(RtError::NotFlat { input });
-        }
-        Ok(Self { received, of: PhantomData })
+    pub(super) fn new(received: Received) -> Self {
+        Self { received, of: PhantomData }
     }
 
     /// Sequence number, type, lengths, stamps.
-    pub fn header(&self) -> &Header {
+    pub fn header(&self) -> Header {
         self.received.sample.header()
     }
 
