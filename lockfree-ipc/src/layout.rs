@@ -4,7 +4,7 @@
 //! version. Lines that different processes write stand 128 bytes apart, because x86 fetches lines in pairs.
 
 /// Version of all layouts. Raised with every change of this file.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// First eight bytes of every segment: `dorashm\n`.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"dorashm\n");
 
@@ -20,6 +20,8 @@ pub enum Kind {
     Doorbell = 3,
     /// Counters of one node.
     Status = 4,
+    /// When the messages of an output that starts a chain were sent.
+    Origins = 5,
 }
 
 impl Kind {
@@ -29,6 +31,7 @@ impl Kind {
             Kind::Edge => "an edge",
             Kind::Doorbell => "a doorbell",
             Kind::Status => "a status page",
+            Kind::Origins => "the origins of a chain",
         }
     }
 }
@@ -138,25 +141,53 @@ pub mod status {
     pub const INPUTS: u64 = 16;
     /// Number of outputs (u32).
     pub const OUTPUTS: u64 = 20;
+    /// Number of chains that end at the node (u32).
+    pub const CHAINS: u64 = 24;
     /// What the node is doing: `since_ns << 2 | state` (u64); 0 starting, 1 waiting, 2 in its handler, 3 done.
     pub const ACTIVITY: u64 = 128;
     /// Last sign of life within a handler, such as a send: CLOCK_MONOTONIC nanoseconds (u64).
     pub const ALIVE: u64 = 136;
     /// Histogram of handler times.
     pub const HANDLER: u64 = 256;
+    /// Deadline misses so far (u64), then from [`MISS_RECORDS`] the newest and the worst of them.
+    pub const MISSES: u64 = HANDLER + super::HISTOGRAM;
+    /// First record of a deadline miss.
+    pub const MISS_RECORDS: u64 = MISSES + 128;
+    /// Words of a record: its seal, then its fields.
+    pub const MISS_WORDS: u64 = if cfg!(loom) { 3 } else { 24 };
+    /// The newest misses: record `n % MISS_NEWEST`.
+    pub const MISS_NEWEST: u64 = 32;
+    /// The worst ones, behind the newest, in no order.
+    pub const MISS_WORST: u64 = 8;
     /// First input block.
-    pub const FIRST: u64 = HANDLER + super::HISTOGRAM;
-    /// Counters at the start of an input block (u64 each): received, missed ticks, deadline missed, timeouts, first_ns, copied out.
+    pub const FIRST: u64 = (MISS_RECORDS + (MISS_NEWEST + MISS_WORST) * MISS_WORDS * 8).next_multiple_of(128);
+    /// Counters at the start of an input block (u64 each): received, missed ticks, deadline missed, timeouts, first_ns, copied out,
+    /// skipped for being late.
     pub const INPUT_COUNTERS: u64 = 128;
     /// Size of an input block: counters, then a histogram.
     pub const INPUT: u64 = INPUT_COUNTERS + super::HISTOGRAM;
     /// Counters of an output (u64 each): sent, bytes, copied, too large, no slot, unplanned slots, blocked, progress time, progress microstep.
     pub const OUTPUT: u64 = 128;
 
-    /// Size of the whole page.
-    pub const fn size(inputs: u64, outputs: u64) -> u64 {
-        FIRST + inputs * INPUT + outputs * OUTPUT
+    /// Counters at the start of a chain block, which looks like an input block (u64 each): traced, untraced, missed.
+    pub const CHAIN: u64 = INPUT;
+
+    /// Size of the whole page: input blocks, output blocks, chain blocks.
+    pub const fn size(inputs: u64, outputs: u64, chains: u64) -> u64 {
+        FIRST + inputs * INPUT + outputs * OUTPUT + chains * CHAIN
     }
+}
+
+/// Origins of a chain.
+pub mod origins {
+    /// Messages noted so far (u64).
+    pub const COUNT: u64 = 128;
+    /// First entry: logical time, then CLOCK_MONOTONIC of the send (u64 each).
+    pub const ENTRIES: u64 = 256;
+    /// Entries, a power of two.
+    pub const CAPACITY: u64 = if cfg!(loom) { 2 } else { 256 };
+    /// Size.
+    pub const SIZE: u64 = ENTRIES + CAPACITY * 16;
 }
 
 /// Sub-buckets per power of two of a histogram, as a power of two.

@@ -28,6 +28,8 @@ pub mod header;
 pub mod histogram;
 pub mod layout;
 mod loan;
+mod misses;
+pub mod origins;
 mod outlet;
 mod prefetch;
 mod publisher;
@@ -50,9 +52,14 @@ pub use error::{EdgeError, LoanError, OpenError};
 pub use header::{Header, flags};
 pub use histogram::HistogramSnapshot;
 pub use loan::Loan;
+pub use misses::{Miss, MissLog};
+pub use origins::{Origins, OriginsView};
 pub use publisher::{Interrupter, Publisher, SendReport};
 pub use returns::ReturnSet;
-pub use status::{Activity, InputSnapshot, InputStats, OutputSnapshot, OutputStats, StatusPage, StatusView};
+pub use status::{
+    Activity, ChainSnapshot, ChainStats, InputSnapshot, InputStats, OutputSnapshot, OutputStats, StatusPage,
+    StatusView,
+};
 pub use subscriber::{Sample, Subscriber};
 
 /// Samples of one edge that a reader may hold beside those in the ring. A reader that wants more copies.

@@ -276,3 +276,38 @@ fn small_message_in_the_entry_is_never_torn() {
         sender.join().unwrap();
     });
 }
+
+#[test]
+fn the_record_of_a_miss_is_read_whole_or_not_at_all() {
+    model(|| {
+        let area = crate::misses::on_heap();
+        // Of the fields, the model has the first two.
+        let miss = |n: u32| crate::Miss { taken_ns: n.into(), input: n, ..Default::default() };
+        area.write_first(&miss(1));
+        let writer = area.clone();
+        let thread = thread::spawn(move || writer.write_first(&miss(2)));
+        if let Some(found) = area.read_first() {
+            assert!(found == miss(1) || found == miss(2), "torn: {found:?}");
+        }
+        thread.join().unwrap();
+        assert_eq!(area.read_first(), Some(miss(2)));
+    });
+}
+
+#[test]
+fn the_origin_of_a_chain_is_that_of_its_logical_time_or_none() {
+    model(|| {
+        let (mut origins, view) = crate::origins::on_heap();
+        origins.note(10, 1);
+        let thread = thread::spawn(move || {
+            origins.note(20, 2);
+            origins.note(30, 3);
+        });
+        let found = view.find(10);
+        assert!(matches!(found, Some(1) | None), "{found:?}");
+        let found = view.find(20);
+        assert!(matches!(found, Some(2) | None), "{found:?}");
+        thread.join().unwrap();
+        assert_eq!((view.find(30), view.find(20), view.find(10)), (Some(3), Some(2), None));
+    });
+}

@@ -9,11 +9,15 @@ use std::{
     sync::Arc,
 };
 
+mod ports;
+
+pub use ports::{ChainSnapshot, ChainStats, InputSnapshot, InputStats, OutputSnapshot, OutputStats};
+
 use crate::{
     OpenError,
-    edge::add,
     histogram::{Histogram, HistogramSnapshot},
     layout::{Kind, status as at},
+    misses::{Miss, MissArea, MissLog},
     segment::{self, Access, Mapping, Shared},
     sync::{AtomicU64, Ordering},
 };
@@ -26,12 +30,22 @@ pub const MAX_PORTS: u32 = 4096;
 /// # Errors
 /// What `memfd_create` or `mmap` say; [`io::ErrorKind::InvalidInput`] for more than [`MAX_PORTS`] inputs or outputs.
 pub fn create(inputs: u32, outputs: u32) -> io::Result<OwnedFd> {
-    if inputs > MAX_PORTS || outputs > MAX_PORTS {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "more than 4096 inputs or outputs"));
+    create_with_chains(inputs, outputs, 0)
+}
+
+/// As [`create`], for a node where `chains` chains end.
+///
+/// # Errors
+/// As [`create`], with chains counted like inputs.
+pub fn create_with_chains(inputs: u32, outputs: u32, chains: u32) -> io::Result<OwnedFd> {
+    if inputs > MAX_PORTS || outputs > MAX_PORTS || chains > MAX_PORTS {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "more than 4096 inputs, outputs or chains"));
     }
-    segment::create("dora-status", Kind::Status, at::size(inputs.into(), outputs.into()), |map| {
+    let size = at::size(inputs.into(), outputs.into(), chains.into());
+    segment::create("dora-status", Kind::Status, size, |map| {
         map.u32(at::INPUTS)?.store(inputs, Ordering::Relaxed);
         map.u32(at::OUTPUTS)?.store(outputs, Ordering::Relaxed);
+        map.u32(at::CHAINS)?.store(chains, Ordering::Relaxed);
         Ok(())
     })
 }
@@ -75,222 +89,15 @@ impl Activity {
     }
 }
 
-/// Counters and histogram of one input. All methods: owning thread only, no allocation, no lock.
-#[derive(Clone, Debug)]
-pub struct InputStats {
-    received: Shared<AtomicU64>,
-    missed_ticks: Shared<AtomicU64>,
-    deadline_missed: Shared<AtomicU64>,
-    timeouts: Shared<AtomicU64>,
-    first_ns: Shared<AtomicU64>,
-    copied_out: Shared<AtomicU64>,
-    latency: Histogram,
-}
-
-impl InputStats {
-    fn map(map: &Arc<Mapping>, index: u64) -> Result<Self, OpenError> {
-        let start = at::FIRST + index * at::INPUT;
-        let word = |n: u64| Shared::<AtomicU64>::map(map, start + n * 8, 1);
-        Ok(Self {
-            received: word(0)?,
-            missed_ticks: word(1)?,
-            deadline_missed: word(2)?,
-            timeouts: word(3)?,
-            first_ns: word(4)?,
-            copied_out: word(5)?,
-            latency: Histogram::map(map, start + at::INPUT_COUNTERS)?,
-        })
-    }
-
-    /// A message was taken at `now_ns`, `latency_ns` after it was sent (a tick: after its nominal time).
-    #[inline]
-    pub fn received_at(&self, now_ns: u64, latency_ns: u64) {
-        if self.received.one().load(Ordering::Relaxed) == 0 {
-            self.first_ns.one().store(now_ns, Ordering::Relaxed);
-        }
-        self.received(latency_ns);
-    }
-
-    /// As [`received_at`](Self::received_at), without noting when the first one came.
-    #[inline]
-    pub fn received(&self, latency_ns: u64) {
-        add(&self.received, 1);
-        self.latency.record(latency_ns);
-    }
-
-    /// Ticks passed while the node was busy.
-    #[inline]
-    pub fn missed_ticks(&self, n: u64) {
-        if n > 0 {
-            add(&self.missed_ticks, n);
-        }
-    }
-
-    /// A message was taken later than its deadline.
-    #[inline]
-    pub fn deadline_missed(&self) {
-        add(&self.deadline_missed, 1);
-    }
-
-    /// The input timed out.
-    pub fn timed_out(&self) {
-        add(&self.timeouts, 1);
-    }
-
-    /// A message was copied out because the node holds too many.
-    pub fn copied_out(&self) {
-        add(&self.copied_out, 1);
-    }
-
-    fn snapshot(&self) -> InputSnapshot {
-        let get = |c: &Shared<AtomicU64>| c.one().load(Ordering::Relaxed);
-        InputSnapshot {
-            received: get(&self.received),
-            missed_ticks: get(&self.missed_ticks),
-            deadline_missed: get(&self.deadline_missed),
-            timeouts: get(&self.timeouts),
-            first_ns: get(&self.first_ns),
-            copied_out: get(&self.copied_out),
-            latency: self.latency.snapshot(),
-        }
-    }
-}
-
-/// Counters of one input at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct InputSnapshot {
-    /// Messages or ticks taken.
-    pub received: u64,
-    /// Ticks that passed while the node was busy.
-    pub missed_ticks: u64,
-    /// Taken later than the deadline.
-    pub deadline_missed: u64,
-    /// Times the input timed out.
-    pub timeouts: u64,
-    /// CLOCK_MONOTONIC of the first one taken, 0 when none was.
-    pub first_ns: u64,
-    /// Messages copied out because the node held too many.
-    pub copied_out: u64,
-    /// From send to take; of a timer, from nominal time to take.
-    pub latency: HistogramSnapshot,
-}
-
-/// Counters of one output. All methods: owning thread only, no allocation, no lock.
-#[derive(Clone, Debug)]
-pub struct OutputStats {
-    sent: Shared<AtomicU64>,
-    bytes: Shared<AtomicU64>,
-    copied: Shared<AtomicU64>,
-    too_large: Shared<AtomicU64>,
-    no_slot: Shared<AtomicU64>,
-    unplanned: Shared<AtomicU64>,
-    blocked: Shared<AtomicU64>,
-    progress_time: Shared<AtomicU64>,
-    progress_microstep: Shared<AtomicU64>,
-}
-
-impl OutputStats {
-    fn map(map: &Arc<Mapping>, inputs: u64, index: u64) -> Result<Self, OpenError> {
-        let start = at::FIRST + inputs * at::INPUT + index * at::OUTPUT;
-        let word = |n: u64| Shared::<AtomicU64>::map(map, start + n * 8, 1);
-        Ok(Self {
-            sent: word(0)?,
-            bytes: word(1)?,
-            copied: word(2)?,
-            too_large: word(3)?,
-            no_slot: word(4)?,
-            unplanned: word(5)?,
-            blocked: word(6)?,
-            progress_time: word(7)?,
-            progress_microstep: word(8)?,
-        })
-    }
-
-    /// A message of `bytes` went out; `copied` when its payload was copied into the slot.
-    #[inline]
-    pub fn sent(&self, bytes: u64, copied: bool) {
-        add(&self.sent, 1);
-        add(&self.bytes, bytes);
-        if copied {
-            add(&self.copied, 1);
-        }
-    }
-
-    /// A send was refused: larger than the output allows.
-    pub fn too_large(&self) {
-        add(&self.too_large, 1);
-    }
-
-    /// A send was refused: the readers held every slot.
-    pub fn no_slot(&self) {
-        add(&self.no_slot, 1);
-    }
-
-    /// The sender waited for room.
-    #[inline]
-    pub fn blocked(&self) {
-        add(&self.blocked, 1);
-    }
-
-    /// Slots first used that were not pre-faulted, so far.
-    #[inline]
-    pub fn set_unplanned(&self, n: u64) {
-        self.unplanned.one().store(n, Ordering::Relaxed);
-    }
-
-    /// This output has said everything up to this tag.
-    #[inline]
-    pub fn progress(&self, time: u64, microstep: u32) {
-        self.progress_microstep.one().store(microstep.into(), Ordering::Relaxed);
-        self.progress_time.one().store(time, Ordering::Release);
-    }
-
-    fn snapshot(&self) -> OutputSnapshot {
-        let get = |c: &Shared<AtomicU64>| c.one().load(Ordering::Relaxed);
-        OutputSnapshot {
-            sent: get(&self.sent),
-            bytes: get(&self.bytes),
-            copied: get(&self.copied),
-            too_large: get(&self.too_large),
-            no_slot: get(&self.no_slot),
-            unplanned_slots: get(&self.unplanned),
-            blocked: get(&self.blocked),
-            progress_time: get(&self.progress_time),
-            progress_microstep: get(&self.progress_microstep) as u32,
-        }
-    }
-}
-
-/// Counters of one output at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OutputSnapshot {
-    /// Messages sent, once each, whatever the number of readers.
-    pub sent: u64,
-    /// Payload bytes.
-    pub bytes: u64,
-    /// Payloads copied into the slot.
-    pub copied: u64,
-    /// Sends refused: too large.
-    pub too_large: u64,
-    /// Sends refused: the readers held every slot.
-    pub no_slot: u64,
-    /// Slots first used that were not pre-faulted.
-    pub unplanned_slots: u64,
-    /// Times the sender waited for room.
-    pub blocked: u64,
-    /// Logical time up to which everything was said.
-    pub progress_time: u64,
-    /// And its microstep.
-    pub progress_microstep: u32,
-}
-
 #[derive(Debug)]
 struct Page {
     activity: Shared<AtomicU64>,
     alive: Shared<AtomicU64>,
     handler: Histogram,
+    misses: MissArea,
     inputs: Box<[InputStats]>,
     outputs: Box<[OutputStats]>,
+    chains: Box<[ChainStats]>,
 }
 
 impl Page {
@@ -298,9 +105,11 @@ impl Page {
         let map = Mapping::open(fd, Kind::Status, access)?;
         let inputs = map.u32(at::INPUTS)?.load(Ordering::Relaxed);
         let outputs = map.u32(at::OUTPUTS)?.load(Ordering::Relaxed);
+        let chains = map.u32(at::CHAINS)?.load(Ordering::Relaxed);
         if inputs > MAX_PORTS
             || outputs > MAX_PORTS
-            || at::size(inputs.into(), outputs.into()) != map.len() as u64
+            || chains > MAX_PORTS
+            || at::size(inputs.into(), outputs.into(), chains.into()) != map.len() as u64
         {
             return Err(OpenError::Foreign {
                 expected: Kind::Status.noun(),
@@ -316,6 +125,17 @@ impl Page {
             outputs: (0..u64::from(outputs))
                 .map(|i| OutputStats::map(&map, inputs.into(), i))
                 .collect::<Result<_, _>>()?,
+            chains: (0..u64::from(chains))
+                .map(|i| ChainStats::map(&map, (inputs.into(), outputs.into()), i))
+                .collect::<Result<_, _>>()?,
+            misses: MissArea {
+                count: Shared::map(&map, at::MISSES, 1)?,
+                records: Shared::map(
+                    &map,
+                    at::MISS_RECORDS,
+                    (at::MISS_NEWEST + at::MISS_WORST) * at::MISS_WORDS,
+                )?,
+            },
         })
     }
 
@@ -388,6 +208,25 @@ impl StatusPage {
         &self.page.outputs[index as usize]
     }
 
+    /// Counters of chain `index` of those that end here.
+    ///
+    /// # Panics
+    /// As [`input`](Self::input).
+    #[inline]
+    pub fn chain(&self, index: u32) -> &ChainStats {
+        &self.page.chains[index as usize]
+    }
+
+    /// How many chains the page has.
+    pub fn chains(&self) -> u32 {
+        self.page.chains.len() as u32
+    }
+
+    /// Where deadline misses are kept. At most one is used at a time.
+    pub fn miss_log(&self) -> MissLog {
+        MissLog::new(self.page.misses.clone())
+    }
+
     /// How many inputs and outputs the page has.
     pub fn ports(&self) -> (u32, u32) {
         (self.page.inputs.len() as u32, self.page.outputs.len() as u32)
@@ -429,6 +268,26 @@ impl StatusView {
     /// Counters of an output; zeros when there is none with this number.
     pub fn output(&self, index: u32) -> OutputSnapshot {
         self.page.outputs.get(index as usize).map(OutputStats::snapshot).unwrap_or_default()
+    }
+
+    /// Counters of a chain; zeros when there is none with this number.
+    pub fn chain(&self, index: u32) -> ChainSnapshot {
+        self.page.chains.get(index as usize).map(ChainStats::snapshot).unwrap_or_default()
+    }
+
+    /// Deadline misses so far. One load.
+    pub fn miss_count(&self) -> u64 {
+        self.page.misses.count()
+    }
+
+    /// The misses after the first `seen`, oldest first, as far as they are still there. Believe nothing they say.
+    pub fn misses(&self, seen: u64) -> Vec<Miss> {
+        self.page.misses.newest(seen)
+    }
+
+    /// The worst misses, worst first. Believe nothing they say.
+    pub fn worst_misses(&self) -> Vec<Miss> {
+        self.page.misses.worst()
     }
 
     /// Time from one event to asking for the next.
