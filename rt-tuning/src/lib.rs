@@ -1,13 +1,13 @@
 //! What the operating system does for real-time threads: scheduling, memory, clocks, and the read-back of all of it.
 //!
 //! Asking and getting are two things, so there are two halves. [`sched`], [`memory`], [`clock`] and [`latency`] ask
-//! for the calling thread or process; [`readback`] reads from `/proc` what any process really has. [`probe`] says in
-//! sentences what this machine cannot do, and [`throttle`] measures how long the kernel stops a thread that never
-//! sleeps. [`alloc_guard`] counts the allocations of marked threads.
+//! for the calling thread or process; [`readback`] reads from `/proc` what any process really has. [`doctor`] says what
+//! this machine cannot do and how late its timers are, and [`throttle`] measures how long the kernel stops a thread that
+//! never sleeps. [`alloc_guard`] counts the allocations of marked threads.
 //!
 //! A refusal is a [`TuningError`] that names what was asked, why it was refused and the command that mends it. Nothing
-//! here retries, logs or changes anything of another process. On systems other than Linux everything but the clock and
-//! the allocator answers "not available on this system".
+//! here retries, logs or changes anything of another process. On systems other than Linux there is no doctor, and
+//! everything else but the clock and the allocator answers "not available on this system".
 
 pub mod alloc_guard;
 mod error;
@@ -16,11 +16,11 @@ mod types;
 #[cfg(target_os = "linux")]
 pub mod clock;
 #[cfg(target_os = "linux")]
+pub mod doctor;
+#[cfg(target_os = "linux")]
 pub mod latency;
 #[cfg(target_os = "linux")]
 pub mod memory;
-#[cfg(target_os = "linux")]
-pub mod probe;
 #[cfg(target_os = "linux")]
 pub mod readback;
 #[cfg(target_os = "linux")]
@@ -28,11 +28,13 @@ mod rights;
 #[cfg(target_os = "linux")]
 pub mod sched;
 #[cfg(target_os = "linux")]
+pub mod thread_cost;
+#[cfg(target_os = "linux")]
 pub mod throttle;
 
 #[cfg(not(target_os = "linux"))]
 mod other;
 #[cfg(not(target_os = "linux"))]
-pub use other::{clock, latency, memory, probe, readback, sched, throttle};
+pub use other::{clock, latency, memory, readback, sched, throttle};
 
 pub use error::TuningError;

@@ -110,21 +110,6 @@ pub mod readback {
 }
 
 /// See the Linux module of this name.
-pub mod probe {
-    pub use crate::types::Finding;
-
-    /// One finding: this is not Linux.
-    pub fn findings() -> Vec<Finding> {
-        vec![Finding {
-            ok: false,
-            what: "operating system",
-            detail: "Real-time set-up is not available on this system.".into(),
-            fix: Some("run on Linux".into()),
-        }]
-    }
-}
-
-/// See the Linux module of this name.
 pub mod throttle {
     use std::{io, time::Duration};
 

@@ -17,7 +17,7 @@ pub(crate) fn has(capability: u32) -> bool {
         == 1
 }
 
-fn effective(status: &str) -> Option<u64> {
+pub(crate) fn effective(status: &str) -> Option<u64> {
     let mask = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
     u64::from_str_radix(mask.trim(), 16).ok()
 }

@@ -57,19 +57,6 @@ pub struct ProcessFacts {
     pub thp_enabled: Option<bool>,
 }
 
-/// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// False: it costs latency, or something will be refused.
-    pub ok: bool,
-    /// What was looked at: `memory lock`, `CPU governor`, …
-    pub what: &'static str,
-    /// What was found, in a sentence.
-    pub detail: String,
-    /// The command or setting that changes it.
-    pub fix: Option<String>,
-}
-
 /// How a thread that never sleeps fared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stops {

@@ -2,17 +2,19 @@
 //! again as the user `nobody`.
 #![cfg(target_os = "linux")]
 
-use std::{env, io::ErrorKind, os::unix::process::CommandExt, process::Command};
+use std::{env, io::ErrorKind, os::unix::process::CommandExt, process::Command, time::Duration};
 
 use rt_tuning::{
     TuningError,
+    doctor::{self, Context, Level, Machine, Request},
     latency::CpuDmaLatency,
-    memory, probe,
+    memory,
     sched::{self, Policy},
 };
 
 const AGAIN: &str = "RT_TUNING_TEST_UNPRIVILEGED";
 const NOBODY: u32 = 65534;
+const SHORT: Duration = Duration::from_millis(100);
 
 fn check(error: &TuningError, reason: &[&str], fix: &[&str]) {
     let (has, text) =
@@ -39,11 +41,18 @@ fn everything_is_refused_with_reason_and_fix() {
     memory::disable_thp().unwrap();
     rt_tuning::clock::set_timer_slack(1).unwrap();
 
-    let findings = probe::findings();
-    for what in ["real-time priority", "memory lock"] {
-        let finding = findings.iter().find(|finding| finding.what == what).unwrap();
-        assert!(!finding.ok && finding.fix.is_some(), "{finding:?}");
+    let context = Context::new(Machine::at("/"), None, Some(doctor::try_fifo())).unwrap();
+    let findings = doctor::examine(&context);
+    for check in ["rt-priority", "memory-lock"] {
+        let finding = findings.iter().find(|finding| finding.check == check).unwrap();
+        assert!(finding.level == Level::Bad && finding.fix.is_some(), "{finding:?}");
     }
+    let measured = doctor::measure(&Request::new(sched::allowed_current(), SHORT), &mut |_| ()).unwrap();
+    assert!(!measured.fifo && measured.limited.len() == 3, "{:?}", measured.limited);
+    assert!(
+        measured.cores.iter().all(|core| core.timer.count() > 0 && core.wake.count() > 0),
+        "{measured:?}"
+    );
 }
 
 #[test]
