@@ -62,6 +62,8 @@ impl Node {
         let inputs = 1 + u32::from(pairing.tick);
         let fds = [doorbell::create()?, doorbell::create_eventfd()?, status::create(inputs, 1)?];
         let setup = Setup {
+            chains: Vec::new(),
+            attention: None,
             run: NodeRunConfig {
                 dataflow_id: DataflowId::default(),
                 node_id: name.parse()?,
@@ -90,6 +92,7 @@ impl Node {
     fn input(&mut self, name: &str, source: InputSource) {
         self.setup.run.inputs.push(name.into());
         self.setup.inputs.push(InputWiring {
+            on_miss: Default::default(),
             id: name.into(),
             source,
             queue_size: QUEUE_SIZE,
@@ -127,6 +130,7 @@ fn wire(sender: &mut Node, reader: &mut Node, max_bytes: u64) -> eyre::Result<()
     let write = sender.add(&Arc::new(arena.write));
     sender.setup.run.outputs.push("out".into());
     sender.setup.outputs.push(OutputWiring {
+        origins: None,
         id: "out".into(),
         arena: write,
         max_message_bytes: Some(max_bytes),

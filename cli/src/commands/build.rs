@@ -1,10 +1,12 @@
 //! `dora build`: runs the `build:` lines of every node, in the order of the file.
 //!
 //! Each line is one command, split like a shell would split it but run without one, in the working directory and
-//! with the environment that the node will have. Output goes to stderr as it comes, each line behind the name of
-//! its node, so that stdout stays free. The first command that fails ends the build.
+//! with the environment that the node will have. `pip` is the one of the interpreter that will run the node: while a
+//! virtual environment is active never that of another place, whatever `PATH` says. Output goes to stderr as it comes,
+//! each line behind the name of its node, so that stdout stays free. The first command that fails ends the build.
 
 use std::{
+    ffi::OsString,
     io::{self, BufRead, BufReader, Read, Write},
     path::Path,
     process::{Command, ExitStatus, Stdio},
@@ -61,14 +63,26 @@ fn command(node: &Node, line: &str, env: &Env, dir: &Path, uv: bool) -> CliResul
     let failed =
         |why: String| CliError::new(format!("{}: node `{}`: build line `{line}` {why}", node.at, node.id));
     let words = shlex::split(line).ok_or_else(|| failed("has an unbalanced quote".to_owned()))?;
-    let words = if uv { through_uv(words) } else { words };
+    let venv = env.get("VIRTUAL_ENV").cloned().or_else(|| std::env::var("VIRTUAL_ENV").ok());
+    let venv = venv.filter(|folder| !folder.is_empty()).map(|folder| Path::new(&folder).join("bin"));
+    let words = if uv { through_uv(words) } else { in_environment(words, venv.as_deref()) };
     let Some((program, arguments)) = words.split_first() else { return Ok(false) };
     eprintln!("{}: $ {}", node.id, if uv { words.join(" ") } else { line.to_owned() });
     let mut command = Command::new(program);
     command.args(arguments).envs(env).current_dir(dir);
+    if let Some(venv) = &venv {
+        command.env("PATH", before_path(venv, env)?);
+    }
     match stream(command, node.id.as_str()) {
         Ok(status) if status.success() => Ok(true),
-        Ok(status) => Err(failed(format!("ended with {}", ending(status)))),
+        Ok(status) => Err(match (arguments, &venv) {
+            ([m, pip, ..], Some(venv)) if !uv && m == "-m" && pip == "pip" => {
+                let hint =
+                    format!("the active environment is {}; if it has no pip, use `--uv`", venv.display());
+                failed(format!("ended with {}", ending(status))).hint(hint)
+            }
+            _ => failed(format!("ended with {}", ending(status))),
+        }),
         Err(error) => Err(failed("cannot be run".to_owned())
             .caused_by(&error)
             .hint(format!("`{program}` must be in PATH or in {}", dir.display()))),
@@ -84,6 +98,27 @@ fn through_uv(mut words: Vec<String>) -> Vec<String> {
         words.insert(0, "uv".to_owned());
     }
     words
+}
+
+/// In a virtual environment `pip …` becomes `<its python> -m pip …`: an environment without pip says so, and nothing is
+/// installed in another one.
+fn in_environment(mut words: Vec<String>, bin: Option<&Path>) -> Vec<String> {
+    let pip = words.first().is_some_and(|first| first == "pip" || first == "pip3");
+    let python = bin.map(|bin| bin.join("python")).filter(|python| pip && python.is_file());
+    if let Some(python) = python {
+        words.splice(0..1, [python.to_string_lossy().into_owned(), "-m".into(), "pip".into()]);
+    }
+    words
+}
+
+/// `PATH` with the programs of the virtual environment first, as an activated one has it.
+fn before_path(bin: &Path, env: &Env) -> CliResult<OsString> {
+    let path = env.get("PATH").map(OsString::from).or_else(|| std::env::var_os("PATH")).unwrap_or_default();
+    let places = std::iter::once(bin.to_owned()).chain(std::env::split_paths(&path));
+    std::env::join_paths(places).map_err(|error| {
+        CliError::new(format!("VIRTUAL_ENV names a folder that cannot be in PATH: {}", bin.display()))
+            .caused_by(&error)
+    })
 }
 
 fn ending(status: ExitStatus) -> String {

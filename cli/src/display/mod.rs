@@ -1,6 +1,7 @@
 //! What a user sees: log lines while a dataflow runs, the read-back table, the report at the end.
 
 pub(crate) mod logs;
+pub(crate) mod misses;
 pub(crate) mod report;
 pub(crate) mod rt_table;
 pub(crate) mod table;

@@ -10,6 +10,7 @@
 //!
 //! Nothing is ignored in silence. A key that is understood but not implemented is in [`Loaded::not_yet`].
 
+mod chains;
 mod check;
 mod env;
 mod error;

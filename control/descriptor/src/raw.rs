@@ -18,6 +18,7 @@ pub(crate) struct RawDataflow<'a> {
     pub(crate) yaml: &'a Yaml,
     pub(crate) nodes: Vec<RawNode<'a>>,
     pub(crate) env: Vec<(At<String>, EnvValue)>,
+    pub(crate) chains: Vec<RawChain>,
     pub(crate) strict_types: bool,
     pub(crate) exit_when_nodes_finish: bool,
     pub(crate) health_check_interval: Option<Duration>,
@@ -71,6 +72,18 @@ pub(crate) struct RawInput {
     pub(crate) queue_policy: Option<At<String>>,
     pub(crate) input_timeout: Option<At<Duration>>,
     pub(crate) deadline: Option<At<Duration>>,
+    pub(crate) on_miss: Option<At<String>>,
+}
+
+/// One entry of `chains`.
+#[derive(Debug)]
+pub(crate) struct RawChain {
+    pub(crate) pos: Pos,
+    pub(crate) name: Option<At<String>>,
+    pub(crate) from: Option<At<String>>,
+    pub(crate) to: Option<At<String>>,
+    pub(crate) within: Option<At<Duration>>,
+    pub(crate) on_miss: Option<At<String>>,
 }
 
 /// One entry of `output_layout`.
@@ -116,6 +129,7 @@ pub(crate) fn read(tree: &Yaml) -> RawDataflow<'_> {
         yaml: tree,
         nodes: nodes.iter().filter(|node| matches!(node.value, Value::Map(_))).map(node).collect(),
         env: env(tree, "env"),
+        chains: tree.get("chains").map(Yaml::list).unwrap_or_default().iter().map(chain).collect(),
         strict_types: flag(tree, "strict_types").unwrap_or(false),
         exit_when_nodes_finish: flag(tree, "exit_when_nodes_finish").unwrap_or(false),
         health_check_interval: duration(tree, "health_check_interval").map(|at| at.value),
@@ -180,8 +194,20 @@ fn inputs(yaml: &Yaml) -> Vec<RawInput> {
             queue_policy: text(value, "queue_policy"),
             input_timeout: duration(value, "input_timeout"),
             deadline: duration(value, "deadline"),
+            on_miss: text(value, "on_miss"),
         })
         .collect()
+}
+
+fn chain(yaml: &Yaml) -> RawChain {
+    RawChain {
+        pos: yaml.pos,
+        name: text(yaml, "name"),
+        from: text(yaml, "from"),
+        to: text(yaml, "to"),
+        within: duration(yaml, "within"),
+        on_miss: text(yaml, "on_miss"),
+    }
 }
 
 fn layout(yaml: &Yaml) -> RawLayout {

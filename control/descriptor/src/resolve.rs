@@ -17,6 +17,7 @@ use dora_protocol::{
 };
 
 use crate::{
+    chains,
     check::{Checked, Kind, not_yet, ports, rt},
     env::{self, Env},
     error::{About, At, Report},
@@ -66,6 +67,7 @@ pub(crate) fn resolve(
     Dataflow {
         name: around.name.to_owned(),
         working_dir: around.working_dir.to_owned(),
+        chains: chains::resolve(raw, &nodes, report),
         nodes,
         exit_when_nodes_finish: raw.exit_when_nodes_finish,
         debug_inspection: debug.into_iter().any(not_yet::inspection),
@@ -75,11 +77,7 @@ pub(crate) fn resolve(
 
 /// A node id for a node whose own id was refused (and reported).
 fn id_of(node: &RawNode<'_>) -> NodeId {
-    let placeholder = || NodeId::try_from("invalid".to_owned());
-    match node.name().parse::<NodeId>().or_else(|_| placeholder()) {
-        Ok(id) => id,
-        Err(error) => unreachable!("the placeholder is a valid node id: {error}"),
-    }
+    node.name().parse().unwrap_or_else(|_| NodeId::from("invalid".to_owned()))
 }
 
 fn node_without_inputs(
@@ -407,5 +405,6 @@ fn resolved_input(operator: Option<&str>, input: &RawInput, source: Source, repo
         policy: if backpressure { QueuePolicy::Backpressure } else { QueuePolicy::DropOldest },
         input_timeout: input.input_timeout.as_ref().map(|at| at.value),
         deadline: input.deadline.as_ref().map(|at| at.value),
+        on_miss: chains::on_miss(input.on_miss.as_ref()),
     }
 }

@@ -74,6 +74,7 @@ const TEXTS: Kind = Kind::List(&Kind::Text);
 const TEXT_MAP: Kind = Kind::Map(&Kind::Text);
 const ENV: Kind = Kind::Map(&Kind::Either(&Kind::Text, &HOST_ENV));
 const INPUTS: Kind = Kind::Map(&Kind::Either(&Kind::Text, &INPUT));
+const ON_MISS: Kind = Kind::Choice(&["warn", "skip", "stop"]);
 const FRAMING: Kind = Kind::Map(&Kind::Choice(&["raw", "arrow-ipc"]));
 const PATTERNS: Kind = Kind::Choice(&["service-server", "service-client", "action-server", "action-client"]);
 
@@ -90,6 +91,7 @@ pub(crate) static DATAFLOW: Level = Level {
         key("type_rules", Kind::List(&Kind::Object(&TYPE_RULE)), "Further pairs of compatible types."),
         key("health_check_interval", POSITIVE, "Seconds between health reports (5)."),
         key("env", ENV, "Environment of all nodes."),
+        key("chains", Kind::List(&Kind::Object(&CHAIN)), "Bounds on the way from an output to an input."),
         key("exit_when_nodes_finish", Kind::Bool, "Nodes end when all their data inputs closed."),
         key("_unstable_deploy", Kind::Object(&DEPLOY), "Where nodes run unless they say otherwise."),
         key("deploy", Kind::Object(&DEPLOY), "Same as `_unstable_deploy`."),
@@ -158,6 +160,18 @@ pub(crate) static INPUT: Level = Level {
         key("queue_policy", Kind::Choice(&["drop_oldest", "backpressure"]), "What a full queue does."),
         key("input_timeout", SECONDS, "The input counts as closed after this long without a message."),
         key("deadline", POSITIVE, "From send to the node taking it; late messages are counted."),
+        key("on_miss", ON_MISS, "What a message past its deadline does (warn)."),
+    ],
+};
+
+pub(crate) static CHAIN: Level = Level {
+    name: "a chain",
+    keys: &[
+        key("name", Kind::Text, "Name for messages and reports."),
+        needed("from", Kind::Text, "`<node>/<output>` whose send begins it."),
+        needed("to", Kind::Text, "`<node>/<input>` whose take ends it."),
+        needed("within", POSITIVE, "Longest time from the send to the take."),
+        key("on_miss", ON_MISS, "What a message does that took longer (warn)."),
     ],
 };
 

@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use dora_descriptor::{Errors, Loaded, parse_str};
 use dora_protocol::{
     dataflow::{EnvValue, NodeKind, Source},
-    policy::QueuePolicy,
+    policy::{OnMiss, QueuePolicy},
     rt::{SchedPolicy, WaitPolicy},
 };
 
@@ -58,7 +58,7 @@ fn an_error_says_file_line_column_node_field_and_hint() {
         bad(text),
         "flow.yml:7:9: node `cam`: inputs.tick: unknown key `queue_sise` in an input\n  \
          hint: did you mean `queue_size`?\n  \
-         hint: allowed here: deadline, input_timeout, queue_policy, queue_size, source"
+         hint: allowed here: deadline, input_timeout, on_miss, queue_policy, queue_size, source"
     );
 }
 
@@ -241,6 +241,39 @@ fn inputs_have_defaults_and_a_queue_of_zero_holds_one() {
     assert_eq!(inputs[2].deadline, Some(Duration::from_micros(500)));
     assert_eq!(inputs[3].source, Source::Timer { period_ns: 1_000_000 });
     assert_eq!(inputs[3].deadline, Some(Duration::from_micros(100)));
+}
+
+const IMU_TO_MOTOR: &str = "nodes:\n- id: imu\n  path: x\n  outputs: [sample, debug]\n- id: ctl\n  path: x\n  \
+     inputs: { imu: imu/sample }\n  outputs: [torque]\n- id: motor\n  path: x\n  inputs: { torque: ctl/torque, \
+     log: imu/debug }\n";
+
+#[test]
+fn chains_become_indices_and_say_what_a_late_message_does() {
+    let chains = "chains:\n- { from: imu/sample, to: motor/torque, within: 2ms }\n\
+                  - { name: fast, from: ctl/torque, to: motor/torque, within: 500us, on_miss: stop }\n";
+    let flow = good(&format!("{IMU_TO_MOTOR}{chains}")).dataflow;
+    let [long, fast] = &flow.chains[..] else { panic!("two chains: {:?}", flow.chains) };
+    assert_eq!((long.name.as_str(), long.from, long.to), ("imu/sample -> motor/torque", (0, 0), (2, 0)));
+    assert_eq!((long.within, long.on_miss), (Duration::from_millis(2), OnMiss::Warn));
+    assert_eq!((fast.name.as_str(), fast.from, fast.on_miss), ("fast", (1, 0), OnMiss::Stop));
+}
+
+#[test]
+fn a_chain_between_ends_that_do_not_exist_or_are_not_connected_is_refused() {
+    let chain = |text: &str| format!("{IMU_TO_MOTOR}chains:\n- {{ {text} }}\n");
+    refused(&[
+        (&chain("from: imu/sampel, to: motor/torque, within: 2ms"), &["`sampel`", "did you mean `sample`?"]),
+        (&chain("from: imu, to: motor/torque, within: 2ms"), &["`from: imu` is no `<node>/<output>`"]),
+        (&chain("from: inu/sample, to: motor/torque, within: 2ms"), &["node `inu`", "did you mean `imu`?"]),
+        (
+            &chain("from: imu/sample, to: motor/torqe, within: 2ms"),
+            &["input `torqe`", "did you mean `torque`?"],
+        ),
+        (&chain("from: imu/sample, to: motor/log, within: 2ms"), &["no way leads from output `imu/sample`"]),
+        (&chain("from: imu/sample, to: motor/torque"), &["within"]),
+        (&chain("from: imu/sample, to: motor/torque, within: 0s"), &["must be more than zero"]),
+        (&chain("from: imu/sample, to: motor/torque, within: 2ms, on_miss: panic"), &["expected one of `warn`, `skip`, `stop`"]),
+    ]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     DataId, NodeId,
     log::LogLevel,
-    policy::{QueuePolicy, RestartPolicy},
+    policy::{OnMiss, QueuePolicy, RestartPolicy},
     rt::RtSettings,
 };
 
@@ -42,6 +42,8 @@ pub struct Dataflow {
     pub working_dir: PathBuf,
     /// All nodes in the order of the file.
     pub nodes: Vec<Node>,
+    /// Bounds on ways through several nodes.
+    pub chains: Vec<Chain>,
     /// Nodes end when all their data inputs closed, timers notwithstanding.
     pub exit_when_nodes_finish: bool,
     /// Topic inspection was asked for.
@@ -130,6 +132,23 @@ pub struct Input {
     pub input_timeout: Option<Duration>,
     /// From send to the node taking it; late ones are counted.
     pub deadline: Option<Duration>,
+    /// And what they do.
+    pub on_miss: OnMiss,
+}
+
+/// A bound on the way from one output, through any number of nodes, to one input.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Chain {
+    /// For messages: `name`, or `from -> to`.
+    pub name: String,
+    /// Node and output where it begins.
+    pub from: (NodeIndex, u32),
+    /// Node and input where it ends.
+    pub to: (NodeIndex, u32),
+    /// From the send at its beginning to the take at its end.
+    pub within: Duration,
+    /// What a message does that took longer.
+    pub on_miss: OnMiss,
 }
 
 /// Where an input's messages come from.

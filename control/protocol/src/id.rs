@@ -63,12 +63,23 @@ fn check_operator(s: &str) -> Result<(), &'static str> {
     }
 }
 
+/// `From<String>` never panics and never refuses, so what comes from outside is parsed instead.
 macro_rules! id_type {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $check:ident) => {
+    ($(#[$doc:meta])* $name:ident, $checked:ident = $checked_name:literal, $what:literal, $check:ident) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[serde(try_from = $checked_name, into = "String")]
         pub struct $name(String);
+
+        #[derive(Deserialize)]
+        struct $checked(String);
+
+        impl TryFrom<$checked> for $name {
+            type Error = IdError;
+            fn try_from(s: $checked) -> Result<Self, IdError> {
+                s.0.parse()
+            }
+        }
 
         impl $name {
             /// The name as text.
@@ -87,13 +98,9 @@ macro_rules! id_type {
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = IdError;
-            fn try_from(s: String) -> Result<Self, IdError> {
-                match $check(&s) {
-                    Ok(()) => Ok(Self(s)),
-                    Err(why) => Err(IdError { what: $what, name: s, why }),
-                }
+        impl From<String> for $name {
+            fn from(s: String) -> Self {
+                Self(s)
             }
         }
 
@@ -137,11 +144,17 @@ macro_rules! id_type {
 
 id_type!(
     /// Name of a node: `[a-zA-Z0-9_.-]+`, no leading `.`, not `dora`.
-    NodeId, "node id", check_node
+    ///
+    /// `From<String>` exists because node code reads `NodeId::from(name)`. It never panics: a name outside the
+    /// allowed set becomes a `NodeId` that no dataflow knows. Parse with [`str::parse`] where the text comes from
+    /// a user.
+    NodeId, CheckedNodeId = "CheckedNodeId", "node id", check_node
 );
 id_type!(
     /// Name of an operator inside a runtime node: anything but empty, without `/`.
-    OperatorId, "operator id", check_operator
+    ///
+    /// `From<String>` takes any text, as that of [`NodeId`] does.
+    OperatorId, CheckedOperatorId = "CheckedOperatorId", "operator id", check_operator
 );
 
 /// Name of an input or output: `[a-zA-Z0-9_.-]+` segments, separated by single `/`.
@@ -149,6 +162,8 @@ id_type!(
 /// `From<&str>` and `From<String>` exist because node code reads `"image".into()`. They never panic: a name
 /// outside the allowed set becomes a `DataId` that no descriptor can declare, so that sending to it is reported
 /// as an undeclared output. Parse with [`str::parse`] where the text comes from a user.
+///
+/// It reads like the `String` in it: `id.starts_with("cam")`, `&*id`, `map.get(&name)` with a `String`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "CheckedDataId", into = "String")]
 pub struct DataId(String);
@@ -210,8 +225,28 @@ impl AsRef<str> for DataId {
     }
 }
 
+impl AsRef<String> for DataId {
+    fn as_ref(&self) -> &String {
+        &self.0
+    }
+}
+
 impl Borrow<str> for DataId {
     fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<String> for DataId {
+    fn borrow(&self) -> &String {
+        &self.0
+    }
+}
+
+impl std::ops::Deref for DataId {
+    type Target = String;
+
+    fn deref(&self) -> &String {
         &self.0
     }
 }
@@ -252,8 +287,11 @@ mod tests {
     }
 
     #[test]
-    fn ids_from_json_are_checked() {
+    fn ids_from_json_are_checked_although_those_from_text_in_a_program_are_not() {
+        assert_eq!(NodeId::from("a/b".to_owned()).as_str(), "a/b");
         assert!(serde_json::from_str::<NodeId>("\"a/b\"").is_err());
+        assert!(serde_json::from_str::<OperatorId>("\"a/b\"").is_err());
+        assert_eq!(serde_json::to_string(&OperatorId::from("op".to_owned())).unwrap(), "\"op\"");
         assert!(serde_json::from_str::<DataId>("\"a//b\"").is_err());
         assert_eq!(serde_json::from_str::<DataId>("\"a/b\"").unwrap(), "a/b");
     }

@@ -20,12 +20,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     DataId, DataflowId, NodeId, OperatorId,
-    policy::QueuePolicy,
+    policy::{OnMiss, QueuePolicy},
     rt::{RtSettings, SetupStep},
 };
 
 /// Version of this protocol and of the shared-memory layouts it hands out.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Name of the environment variable that holds a [`NodeEnv`].
 pub const ENV_NODE_CONFIG: &str = "DORA_NODE_CONFIG";
@@ -67,6 +67,10 @@ pub struct Setup {
     pub inputs: Vec<InputWiring>,
     /// Outputs in the order of the file.
     pub outputs: Vec<OutputWiring>,
+    /// Chains that end here, in the order of the status page.
+    pub chains: Vec<ChainWiring>,
+    /// An eventfd that the node writes when it missed a deadline that somebody should hear of; only where it has one.
+    pub attention: Option<FdIndex>,
     /// Nodes end when all data inputs closed, timers notwithstanding.
     pub exit_when_nodes_finish: bool,
     /// Scheduling wishes, when they shall be applied (`--rt`).
@@ -107,6 +111,21 @@ pub struct InputWiring {
     pub input_timeout_ns: Option<u64>,
     /// From send to take, nanoseconds.
     pub deadline_ns: Option<u64>,
+    /// What a later message does.
+    pub on_miss: OnMiss,
+}
+
+/// A chain that ends at an input of this node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ChainWiring {
+    /// Index of the input.
+    pub input: u32,
+    /// Where its beginning notes what it sends, read-only in effect.
+    pub origins: FdIndex,
+    /// From the send at its beginning to the take here, nanoseconds.
+    pub within_ns: u64,
+    /// What a message does that took longer.
+    pub on_miss: OnMiss,
 }
 
 /// What feeds an input.
@@ -142,6 +161,8 @@ pub struct OutputWiring {
     pub depth: Option<u32>,
     /// Its readers.
     pub edges: Vec<OutputEdge>,
+    /// Where it notes what it sends, when a chain begins here.
+    pub origins: Option<FdIndex>,
 }
 
 /// One reader of an output.

@@ -35,3 +35,16 @@ pub enum RestartPolicy {
     /// After any exit, unless the user stopped it or all its inputs closed and it succeeded.
     Always,
 }
+
+/// What a message that comes too late does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnMiss {
+    /// The user is told.
+    #[default]
+    Warn,
+    /// The user is told, and the node does not get it.
+    Skip,
+    /// The dataflow stops, and fails.
+    Stop,
+}

@@ -16,6 +16,7 @@ mod mail;
 mod take;
 pub(crate) mod timers;
 mod waker;
+pub(crate) mod watch;
 
 use std::{
     collections::VecDeque,
@@ -30,6 +31,7 @@ pub(crate) use feed::Feed;
 use feed::Source;
 pub(crate) use mail::Rare;
 use waker::Waker;
+use watch::Watch;
 
 use crate::{link::Link, sample::Received};
 
@@ -77,16 +79,26 @@ pub(crate) struct Inbox {
     progress: Tag,
     /// When the latest event was taken.
     taken_ns: u64,
+    /// When the node found nothing and began to wait; 0 when something was there.
+    waited_since_ns: u64,
+    /// Input of the event given out last.
+    latest: u32,
+    /// Accounts for deadlines; `None` where the node has none.
+    watch: Option<Box<Watch>>,
     waker: Option<Waker>,
 }
 
 impl Inbox {
-    pub(crate) fn new(link: Arc<Link>, mut feeds: Vec<Feed>, epoch_ns: u64) -> Self {
+    pub(crate) fn new(link: Arc<Link>, mut feeds: Vec<Feed>, watch: Option<Watch>, epoch_ns: u64) -> Self {
         let now = monotonic_ns();
         feeds.iter_mut().for_each(|feed| feed.start(epoch_ns, now));
         let open_edges = feeds.iter().filter(|f| matches!(f.source, Source::Edge(_))).count();
         let timed = feeds.iter().any(|f| f.breaker.is_some()) || open_edges < feeds.len();
         link.status().handling(now);
+        let watch = watch.map(|mut watch| {
+            watch.open(now);
+            Box::new(watch)
+        });
         Self {
             link,
             timed,
@@ -102,6 +114,9 @@ impl Inbox {
             stopping: false,
             progress: Tag::default(),
             taken_ns: now,
+            waited_since_ns: 0,
+            latest: 0,
+            watch,
             waker: None,
         }
     }
@@ -114,6 +129,7 @@ impl Inbox {
     pub(crate) fn poll(&mut self) -> Option<Incoming> {
         let mut now = None;
         let event = self.step(&mut now);
+        self.waited_since_ns = 0;
         let asked = now.unwrap_or_else(monotonic_ns);
         self.link.status().waiting(asked);
         self.link.status().handling(asked);
@@ -133,7 +149,9 @@ impl Inbox {
         let asked = now.unwrap_or_else(monotonic_ns);
         self.link.status().waiting(asked);
         if event.is_none() {
+            self.waited_since_ns = asked;
             event = self.sleep(asked, deadline_ns, &mut now);
+            self.waited_since_ns = 0;
         }
         self.link.status().handling(now.unwrap_or_else(monotonic_ns));
         event
@@ -188,7 +206,8 @@ impl Inbox {
             bell.cancel();
             return Poll::Ready(event);
         }
-        link.status().waiting(now.unwrap_or_else(monotonic_ns));
+        self.waited_since_ns = now.unwrap_or_else(monotonic_ns);
+        link.status().waiting(self.waited_since_ns);
         let due = self.next_due();
         if let Some(waker) = &self.waker {
             waker.arm(cx.waker().clone(), due);

@@ -26,10 +26,13 @@
 //!
 //! Features: `tracing` (on) adds `init_tracing`. `metrics` (on) exists for manifests that name it; counters are
 //! always there. `arrow-v59` shows the Arrow types behind [`DoraArray`] and exports that crate as `arrow_v59`.
-//! `arrow-files` lets tests read Arrow IPC files.
+//! `arrow-files` lets tests read Arrow IPC files, and adds `arrow_utils`.
 
+#[cfg(feature = "arrow-files")]
+pub mod arrow_utils;
 mod backend;
 mod control;
+pub mod descriptor;
 mod direct;
 mod error;
 pub mod event_stream;
@@ -49,10 +52,11 @@ mod timer;
 mod trace;
 mod type_check;
 
+pub use descriptor::{Descriptor, NodeRunConfig};
 #[cfg(feature = "arrow-v59")]
 pub use dora_arrow_codec::arrow_v59;
 pub use dora_arrow_codec::{DoraArray, IntoArrow, into_vec};
-pub use dora_protocol::{DataflowId, node_link::NodeRunConfig};
+pub use dora_protocol::DataflowId;
 pub use error::{NodeError, NodeResult, PatternError};
 pub use event_stream::{
     Event, Event as DoraEvent, EventStream, StopCause, TryRecvError,
@@ -65,8 +69,10 @@ pub use metadata::{
     Metadata, MetadataParameters, OPEN_TELEMETRY_CONTEXT, Parameter, REQUEST_ID, SEGMENT_ID, SEQ, SESSION_ID,
     get_bool_param, get_integer_param, get_string_param,
 };
+#[doc(hidden)]
+pub use node::log_from;
 pub use node::{
-    ArrowTypeInfo, DataSample, Descriptor, DoraNode, DoraNodeBuilder, EncodedSample, SampleAllocator,
+    ArrowTypeInfo, DataSample, DoraNode, DoraNodeBuilder, EncodedSample, LogOrigin, SampleAllocator,
     StreamSegment, ZERO_COPY_THRESHOLD,
 };
 pub use serde_json;

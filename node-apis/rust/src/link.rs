@@ -27,6 +27,7 @@ use dora_protocol::{
 use lockfree_ipc::{StatusPage, fdpass};
 
 pub(crate) use socket::DaemonSocket;
+pub(crate) use wiring::Sending;
 
 use crate::{
     control::Shared,
@@ -90,10 +91,10 @@ pub(crate) fn connect(env: NodeEnv) -> NodeResult<Connected> {
     let socket = DaemonSocket::claim(env.socket_fd)?;
     let (setup, descriptors) = handshake(&socket)?;
     let mapped = wiring::map(&setup, descriptors)?;
-    let interrupters = mapped.publishers.iter().map(|p| p.interrupter()).collect();
+    let interrupters = mapped.publishers.iter().map(|p| p.publisher.interrupter()).collect();
     let shared = Arc::new(Shared::new(socket, mapped.bell, interrupters));
     let thread = shared.spawn().map_err(|e| NodeError::Init(format!("no control thread: {e}")))?;
-    let hlc = Hlc::new(mapped.publishers.first().map_or([0; 16], |p| p.hlc_id()));
+    let hlc = Hlc::new(mapped.publishers.first().map_or([0; 16], |p| p.publisher.hlc_id()));
     let link = Arc::new(Link {
         hlc,
         status: mapped.status,
@@ -110,7 +111,7 @@ pub(crate) fn connect(env: NodeEnv) -> NodeResult<Connected> {
     link.shared.tell(&ToDaemon::Ready { setup: steps, main_tid })?;
     let epoch_ns = link.shared.wait_for_start()?;
     link.started.store(true, Relaxed);
-    let inbox = Inbox::new(link.clone(), mapped.feeds, epoch_ns);
+    let inbox = Inbox::new(link.clone(), mapped.feeds, mapped.watch, epoch_ns);
     Ok(Connected { link, inbox, outbox })
 }
 

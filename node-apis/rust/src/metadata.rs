@@ -1,14 +1,20 @@
 //! What travels beside the payload: when it was sent, and parameters.
 
 pub use dora_protocol::metadata::*;
+use serde::{Deserialize, Serialize};
 
 /// What a message says about itself.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metadata {
     timestamp: uhlc::Timestamp,
+    #[serde(default, skip_serializing_if = "is_zero")]
     missed_ticks: u64,
     /// Parameters that the sender gave it. Names that start with `_` never get here.
     pub parameters: MetadataParameters,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Metadata {

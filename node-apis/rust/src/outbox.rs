@@ -8,11 +8,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use dora_protocol::{DataId, time::Tag};
-use lockfree_ipc::{Header, Loan, LoanError, Publisher, SendReport, clock::monotonic_ns};
+use lockfree_ipc::{Header, Loan, LoanError, Origins, Publisher, SendReport, clock::monotonic_ns};
 
 use crate::{
     error::{NodeError, NodeResult},
-    link::Link,
+    link::{Link, Sending},
 };
 
 /// The sending half of a node.
@@ -26,6 +26,8 @@ pub(crate) struct Outbox {
 
 struct Output {
     publisher: Publisher,
+    /// Where a chain begins: noted before the message is sent.
+    origins: Option<Origins>,
     closed: bool,
     unplanned: u64,
 }
@@ -42,10 +44,11 @@ pub(crate) enum SendError {
 }
 
 impl Outbox {
-    pub(crate) fn new(link: Arc<Link>, publishers: Vec<Publisher>) -> Self {
+    pub(crate) fn new(link: Arc<Link>, publishers: Vec<Sending>) -> Self {
         let outputs = &link.setup().outputs;
         let names = outputs.iter().zip(0..).map(|(output, index)| (output.id.clone(), index)).collect();
-        let open = |publisher| Output { publisher, closed: false, unplanned: 0 };
+        let open =
+            |Sending { publisher, origins }| Output { publisher, origins, closed: false, unplanned: 0 };
         Self {
             names,
             outputs: publishers.into_iter().map(open).collect(),
@@ -157,6 +160,9 @@ impl Outbox {
             ..Header::default()
         };
         let bytes = loan.payload().len() as u64;
+        if let Some(origins) = &mut o.origins {
+            origins.note(tag.time_ns, now);
+        }
         let report = o.publisher.send_in_place(loan, &header);
         let stats = self.link.status().output(output);
         stats.sent(bytes, copied);

@@ -1,11 +1,19 @@
-//! The first message of an annotated input is compared with what the descriptor says; a mismatch is a warning.
+//! Messages are compared with the types that the descriptor gives to inputs and outputs.
 //!
-//! Only the plain types of `std/core/v1` are compared here. Messages that belong to a request or a goal are
-//! skipped, because one such input may carry several types.
+//! The first message of an annotated input is always compared, and a mismatch is a warning. What a node sends is
+//! compared when the environment asks for it, see [`SendCheck`]. Types of the user's own are not compared: a node
+//! does not get the files that define them. Nor are messages that belong to a request or a goal, because one such
+//! input or output may carry several types.
+
+mod library;
+mod sending;
 
 use arrow_schema::DataType;
 use dora_protocol::{DataId, NodeId};
 use serde_json::Value;
+
+use library::Shape;
+pub(crate) use sending::{SendCheck, of_values};
 
 /// What an input expects, until its first message was seen.
 #[derive(Debug, Default)]
@@ -18,19 +26,16 @@ impl Expected {
         let node = nodes
             .and_then(|nodes| nodes.iter().find(|one| one.get("id").is_some_and(|id| *id == *node.as_str())));
         let urn = node.and_then(|node| node.get("input_types")?.get(input.as_str())?.as_str());
-        let urn = urn.filter(|urn| accepted(urn).is_some());
+        let urn = urn.filter(|urn| library::shape(urn).is_some_and(|shape| shape != Shape::Bytes));
         Self(urn.map(str::to_owned))
     }
 
     /// Compares a message, if it is the first. Says what is wrong.
     pub(crate) fn mismatch(&mut self, input: &DataId, found: &DataType) -> Option<String> {
         let urn = self.0.take()?;
-        let accepted = accepted(&urn)?;
-        if accepted.contains(found) {
-            return None;
-        }
+        let wrong = refused(&urn, found)?;
         Some(format!(
-            "input `{input}` is annotated as `{urn}`, but its first message is {found:?}; correct `input_types`, or \
+            "input `{input}` is annotated as `{urn}`, but its first message is {wrong}; correct `input_types`, or \
              what the sender sends"
         ))
     }
@@ -41,27 +46,31 @@ impl Expected {
     }
 }
 
-/// The types that may flow into an input of this type: itself, and those that widen to it. `None` when it is not a
-/// plain type, or takes anything.
-fn accepted(urn: &str) -> Option<&'static [DataType]> {
-    use DataType::{
-        Boolean, Float32, Float64, Int8, Int16, Int32, Int64, LargeUtf8, UInt8, UInt16, UInt32, UInt64, Utf8,
+/// Why a message of this type may not flow into an input of that type; `None` when it may, or when nothing is
+/// known about the type. Narrower numbers may flow into wider inputs, and everything into `Bytes`.
+fn refused(urn: &str, found: &DataType) -> Option<String> {
+    let shape = library::shape(urn)?;
+    let wrong = library::difference(&shape, found)?;
+    let widens = match shape {
+        Shape::Bytes => true,
+        Shape::Plain(wanted) => narrower(&wanted).contains(found),
+        _ => false,
     };
-    Some(match urn.strip_prefix("std/core/v1/")? {
-        "UInt8" => &[UInt8],
-        "UInt16" => &[UInt16, UInt8],
-        "UInt32" => &[UInt32, UInt16, UInt8],
-        "UInt64" => &[UInt64, UInt32, UInt16, UInt8],
-        "Int8" => &[Int8],
-        "Int16" => &[Int16, Int8],
-        "Int32" => &[Int32, Int16, Int8],
-        "Int64" => &[Int64, Int32, Int16, Int8],
-        "Float32" => &[Float32],
-        "Float64" => &[Float64, Float32],
-        "Bool" => &[Boolean],
-        "String" => &[Utf8, LargeUtf8],
-        _ => return None,
-    })
+    (!widens).then_some(wrong)
+}
+
+fn narrower(wanted: &DataType) -> &'static [DataType] {
+    use DataType::{Float32, Float64, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64};
+    match wanted {
+        UInt16 => &[UInt8],
+        UInt32 => &[UInt16, UInt8],
+        UInt64 => &[UInt32, UInt16, UInt8],
+        Int16 => &[Int8],
+        Int32 => &[Int16, Int8],
+        Int64 => &[Int32, Int16, Int8],
+        Float64 => &[Float32],
+        _ => &[],
+    }
 }
 
 #[cfg(test)]
@@ -93,8 +102,14 @@ mod tests {
     }
 
     #[test]
-    fn inputs_without_a_plain_type_are_not_compared() {
-        for urn in ["std/core/v1/Bytes", "std/media/v1/Image", "own/x/v1/T"] {
+    fn structs_are_compared_field_by_field() {
+        let text = expected("std/math/v1/Vector3").mismatch(&"in".into(), &DataType::Float64).unwrap();
+        assert!(text.contains("std/math/v1/Vector3") && text.contains("Float64"), "{text}");
+    }
+
+    #[test]
+    fn inputs_of_anything_and_of_a_users_own_type_are_not_compared() {
+        for urn in ["std/core/v1/Bytes", "own/x/v1/T"] {
             assert!(expected(urn).is_done(), "{urn}");
         }
         assert!(Expected::of(&Value::Null, &"node".parse().unwrap(), &"in".into()).is_done());

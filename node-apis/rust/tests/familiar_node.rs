@@ -363,7 +363,7 @@ fn the_extension_table_of_a_test_is_the_node_s_own() {
 fn a_node_knows_itself() {
     let (node, _events, _) = start(json!([]));
     assert_eq!(node.id().as_str(), "node");
-    assert_eq!(node.node_config().outputs, [DataId::from("other"), DataId::from("out")]);
+    assert_eq!(node.node_config().outputs, [DataId::from("other"), DataId::from("out")].into());
     assert!(!node.is_restart() && node.restart_count() == 0);
     assert!(node.dataflow_descriptor().unwrap_err().to_string().contains("descriptor"));
     assert!(node.timestamp() < node.timestamp());

@@ -43,6 +43,8 @@ impl Supervisor {
             first_message_ms: self.first_message_ns().map(ms),
             edges: (0..self.wiring.edges.len()).map(|e| self.edge_report(e)).collect(),
             timers: self.timer_reports(),
+            chains: self.chain_reports(),
+            misses: self.miss_reports(),
             nodes: (0..self.nodes.len()).map(|n| self.node_report(n)).collect(),
             rt_table: self.rt_table.clone(),
             warnings,
@@ -80,6 +82,8 @@ impl Supervisor {
             latency: percentiles(&snapshot.latency),
             deadline_us: input.deadline.map(|d| d.as_secs_f64() * 1e6),
             deadline_missed: snapshot.deadline_missed,
+            skipped_late: snapshot.skipped_late,
+            copied_out: snapshot.copied_out,
         }
     }
 
@@ -94,6 +98,8 @@ impl Supervisor {
                         period_ns,
                         ticks: snapshot.received,
                         missed: snapshot.missed_ticks,
+                        deadline_us: input.deadline.map(|d| d.as_secs_f64() * 1e6),
+                        deadline_missed: snapshot.deadline_missed,
                         lateness: percentiles(&snapshot.latency),
                     });
                 }
@@ -152,7 +158,7 @@ fn exit_text(state: &NodeState) -> String {
     }
 }
 
-fn percentiles(histogram: &HistogramSnapshot) -> Percentiles {
+pub(crate) fn percentiles(histogram: &HistogramSnapshot) -> Percentiles {
     let us = |ns: u64| ns as f64 * 1e-3;
     Percentiles {
         count: histogram.count(),

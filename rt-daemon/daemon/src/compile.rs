@@ -21,13 +21,13 @@ use std::{
 
 use dora_protocol::{
     DataflowId, NodeId,
-    dataflow::{Dataflow, Input, Source},
+    dataflow::{Chain, Dataflow, Input, Source},
     log::LogLevel,
     policy::QueuePolicy,
 };
 use lockfree_ipc::{
     ArenaFds, ArenaSpec, Doorbell, EdgeSpec, EdgeView, MAX_HELD, Policy, Publisher, StatusView, arena,
-    doorbell, edge, status,
+    doorbell, edge, origins, status,
 };
 
 use crate::{error::DaemonError, feeds::Feed};
@@ -50,6 +50,10 @@ pub(crate) struct NodeWiring {
     pub(crate) status: Arc<OwnedFd>,
     pub(crate) view: Arc<StatusView>,
     pub(crate) outputs: Vec<OutputPlan>,
+    /// Chains that end here, as indices into the dataflow's.
+    pub(crate) chains: Vec<usize>,
+    /// Written by the node when it missed a deadline; only where it has one.
+    pub(crate) attention: Option<Arc<OwnedFd>>,
     /// Index of the edge that feeds an input; `None` for a timer.
     pub(crate) inputs: Vec<Option<usize>>,
 }
@@ -60,6 +64,8 @@ pub(crate) struct OutputPlan {
     pub(crate) read: Arc<OwnedFd>,
     /// Into [`Wiring::edges`], in the order of their numbers.
     pub(crate) edges: Vec<usize>,
+    /// When its messages were sent, if a chain begins here.
+    pub(crate) origins: Option<Arc<OwnedFd>>,
 }
 
 /// One edge.
@@ -141,7 +147,10 @@ fn sender(dataflow: &Dataflow, input: &Input, reader: usize) -> Option<Sender> {
 fn node_wiring(dataflow: &Dataflow, index: usize, id: DataflowId) -> Result<NodeWiring, DaemonError> {
     let node = &dataflow.nodes[index];
     let failed = |what: String| move |source| DaemonError::Segment { what, source };
-    let status = status::create(node.inputs.len() as u32, node.outputs.len() as u32)
+    let ends_here = |(_, chain): &(usize, &Chain)| chain.to.0 as usize == index;
+    let chains: Vec<usize> = dataflow.chains.iter().enumerate().filter(ends_here).map(|(i, _)| i).collect();
+    let ports = (node.inputs.len() as u32, node.outputs.len() as u32);
+    let status = status::create_with_chains(ports.0, ports.1, chains.len() as u32)
         .map_err(failed(format!("the status page of node `{}`", node.id)))?;
     let view = StatusView::open(status.as_fd()).map_err(|source| DaemonError::Open {
         what: format!("the status page of node `{}`", node.id),
@@ -153,14 +162,27 @@ fn node_wiring(dataflow: &Dataflow, index: usize, id: DataflowId) -> Result<Node
         let spec = arena_spec(dataflow, index, position);
         let ArenaFds { write, read } = arena::create(&spec, hlc_id(id, index))
             .map_err(failed(format!("the arena of `{}/{}`", node.id, output.id)))?;
-        outputs.push(OutputPlan { write: Arc::new(write), read: Arc::new(read), edges: Vec::new() });
+        let begins = |chain: &Chain| chain.from == (index as u32, position as u32);
+        let origins = dataflow.chains.iter().any(begins).then(|| origins::create().map(Arc::new));
+        outputs.push(OutputPlan {
+            write: Arc::new(write),
+            read: Arc::new(read),
+            edges: Vec::new(),
+            origins: origins
+                .transpose()
+                .map_err(failed(format!("the origins of `{}/{}`", node.id, output.id)))?,
+        });
     }
+    let watched = !chains.is_empty() || node.inputs.iter().any(|input| input.deadline.is_some());
+    let attention = watched.then(doorbell::create_eventfd).transpose().map_err(bell())?;
     Ok(NodeWiring {
         doorbell: Arc::new(doorbell::create().map_err(bell())?),
         eventfd: Arc::new(doorbell::create_eventfd().map_err(bell())?),
         status: Arc::new(status),
         view: Arc::new(view),
         outputs,
+        chains,
+        attention: attention.map(Arc::new),
         inputs: Vec::with_capacity(node.inputs.len()),
     })
 }

@@ -54,6 +54,8 @@ pub(crate) enum Cause {
     Refused(String),
     /// It closed its connection and went on running.
     LinkLost,
+    /// It missed a deadline that stops the dataflow.
+    Deadline(String),
     /// The real-time set-up of some node was refused, so nothing was started.
     NotStarted,
 }
@@ -88,6 +90,7 @@ pub(crate) fn failure(history: &History) -> Option<String> {
         )),
         (Some(Cause::Garbage(what)), _) => Some(format!("killed by dora, because it {what}")),
         (Some(Cause::Refused(why)), _) => Some(why.clone()),
+        (Some(Cause::Deadline(what)), _) => Some(format!("missed a deadline: {what}")),
         (Some(Cause::LinkLost), _) => {
             Some("killed by dora, because it closed its connection to dora and went on running".into())
         }

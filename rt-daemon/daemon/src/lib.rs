@@ -11,6 +11,7 @@
 
 mod assemble;
 mod compile;
+mod conversation;
 mod cores;
 pub mod environment;
 mod error;
@@ -22,8 +23,10 @@ mod health;
 mod log_file;
 mod log_line;
 mod logs;
+mod misses;
 mod node_link;
 mod node_state;
+pub mod observe;
 pub mod options;
 mod own_rt;
 mod pool;

@@ -106,6 +106,8 @@ pub(crate) struct NodeState {
     pub(crate) exit: Option<(Exit, Usage)>,
     /// Counted before the start barrier.
     pub(crate) before_start: Usage,
+    /// Deadline misses that the user was told of.
+    pub(crate) misses_told: u64,
     pub(crate) error: Option<String>,
     pub(crate) caused_by: Option<String>,
     pub(crate) tail: Vec<String>,
@@ -134,6 +136,7 @@ impl NodeState {
             upstream: None,
             exit: None,
             before_start: Usage::default(),
+            misses_told: 0,
             error: None,
             caused_by: None,
             tail: Vec::new(),

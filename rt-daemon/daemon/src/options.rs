@@ -32,6 +32,8 @@ pub struct RunOptions {
     pub grace: Duration,
     /// Where `out/<dataflow id>/log_<node>.jsonl` go; `None` = the dataflow's working directory.
     pub out_dir: Option<PathBuf>,
+    /// Told of each node as it is told to go.
+    pub observer: Option<mpsc::UnboundedSender<crate::observe::RunningNode>>,
 }
 
 impl Default for RunOptions {
@@ -43,6 +45,7 @@ impl Default for RunOptions {
             uv: false,
             grace: Duration::from_secs(10),
             out_dir: None,
+            observer: None,
         }
     }
 }

@@ -113,8 +113,11 @@ fn python(node: &Node, path: &str, working_dir: &Path, env: &Env, uv: bool) -> R
         let args = ["run", "python", "-u"].map(String::from).into_iter().chain([script]).collect();
         return Ok(Program { file, args, warnings: Vec::new() });
     }
-    let file = find("python3").or_else(|| find("python"));
-    let file = file
+    // Place by place: an environment that only has `python` wins over a `python3` further down the path.
+    let file = places
+        .iter()
+        .flat_map(|dir| ["python3", "python"].map(|name| dir.join(name)))
+        .find(|file| file.is_file() && is_executable(file))
         .ok_or_else(|| absent("python3", "install Python, activate a virtual environment, or use `--uv`"))?;
     Ok(Program { file, args: vec!["-u".into(), script], warnings: Vec::new() })
 }
@@ -224,7 +227,10 @@ mod tests {
         let venv = place.file("venv/bin/python3", 0o755);
         place.env.insert("VIRTUAL_ENV".into(), place.dir.path().join("venv").display().to_string());
         let program = place.resolve(&node("a", "n.py"), &RunOptions::default()).unwrap();
-        assert_eq!((program.file, program.args), (venv, vec!["-u".to_owned(), script.clone()]));
+        assert_eq!((program.file, program.args), (venv.clone(), vec!["-u".to_owned(), script.clone()]));
+        fs::rename(&venv, venv.with_file_name("python")).unwrap();
+        let program = place.resolve(&node("a", "n.py"), &RunOptions::default()).unwrap();
+        assert_eq!(program.file, venv.with_file_name("python"), "the environment comes before the path");
         let uv = place.file("bin/uv", 0o755);
         let options = RunOptions { uv: true, ..RunOptions::default() };
         let program = place.resolve(&node("a", "n.py"), &options).unwrap();

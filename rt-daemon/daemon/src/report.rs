@@ -21,6 +21,10 @@ pub struct RunReport {
     pub edges: Vec<EdgeReport>,
     /// One row per timer input.
     pub timers: Vec<TimerReport>,
+    /// One row per chain.
+    pub chains: Vec<ChainReport>,
+    /// The worst deadline misses, worst first, at most ten.
+    pub misses: Vec<MissReport>,
     /// One row per node.
     pub nodes: Vec<NodeReport>,
     /// What was asked of the scheduler and what was granted, when `--rt` was on.
@@ -30,10 +34,11 @@ pub struct RunReport {
 }
 
 impl RunReport {
-    /// `node: error; node: error`, or `None` when every node succeeded.
+    /// `node: error; node: error`, or `None` when every node succeeded and no `backpressure` edge lost anything.
     pub fn failure(&self) -> Option<String> {
+        let nodes = self.nodes.iter().filter_map(|n| n.error.as_ref().map(|e| format!("{}: {e}", n.node)));
         let failed: Vec<String> =
-            self.nodes.iter().filter_map(|n| n.error.as_ref().map(|e| format!("{}: {e}", n.node))).collect();
+            nodes.chain(self.edges.iter().filter_map(EdgeReport::broken_promise)).collect();
         (!failed.is_empty()).then(|| failed.join("; "))
     }
 }
@@ -80,6 +85,82 @@ pub struct EdgeReport {
     pub deadline_us: Option<f64>,
     /// Taken later than that.
     pub deadline_missed: u64,
+    /// Of those, and of messages that made a chain too long, the ones that the node did not get (`on_miss: skip`).
+    pub skipped_late: u64,
+    /// Taken, but copied to the heap of the reader, because it holds on to too many messages.
+    pub copied_out: u64,
+}
+
+impl EdgeReport {
+    /// Messages that are neither taken, nor in the ring, nor dropped by policy: the reader died, or ended with them in its hands.
+    pub fn lost(&self) -> u64 {
+        let known = self.taken + self.overwritten + self.flushed + self.queued;
+        self.sent.saturating_sub(known)
+    }
+
+    /// A sentence when messages of a `backpressure` edge were lost.
+    pub fn broken_promise(&self) -> Option<String> {
+        let lost = self.lost() + self.overwritten;
+        let broken = self.policy == "backpressure" && lost > 0;
+        broken
+            .then(|| format!("{} → {}: {lost} messages lost in spite of `backpressure`", self.from, self.to))
+    }
+}
+
+/// One chain: from the send at its beginning to the take at its end.
+#[derive(Clone, Debug, Serialize)]
+pub struct ChainReport {
+    /// Its name, or `from -> to`.
+    pub name: String,
+    /// `node/output`
+    pub from: String,
+    /// `node/input`
+    pub to: String,
+    /// Allowed.
+    pub within_us: f64,
+    /// Messages taken at its end that go back to one of its beginning.
+    pub traced: u64,
+    /// Messages taken at its end that do not.
+    pub untraced: u64,
+    /// Later than allowed.
+    pub missed: u64,
+    /// From send to take.
+    pub latency: Percentiles,
+}
+
+/// One deadline miss. Times in microseconds but for `at_s`.
+#[derive(Clone, Debug, Serialize)]
+pub struct MissReport {
+    /// `node/input`
+    pub to: String,
+    /// Name of the chain, if that was too long.
+    pub chain: Option<String>,
+    /// Seconds since the start.
+    pub at_s: f64,
+    /// Number of the message on its output, or of the tick.
+    pub seq: u64,
+    /// How old it was.
+    pub latency_us: f64,
+    /// How old it might have been.
+    pub limit_us: f64,
+    /// Of its last hop: while the node was busy with something else.
+    pub busy_us: f64,
+    /// Of its last hop: while the node waited for it.
+    pub waking_us: f64,
+    /// What the handler before took.
+    pub handler_us: f64,
+    /// Time in the run queue within the second before.
+    pub run_queue_us: f64,
+    /// Within the second before.
+    pub page_faults: u64,
+    /// Within the second before.
+    pub involuntary_switches: u64,
+    /// Core that the node ran on.
+    pub core: u32,
+    /// `handler`, `queue`, `run_queue`, `page_fault`, `migration`, `wake_up` or `upstream`.
+    pub cause: &'static str,
+    /// All of it for people.
+    pub sentence: String,
 }
 
 /// One timer input.
@@ -93,6 +174,10 @@ pub struct TimerReport {
     pub ticks: u64,
     /// Ticks that passed while the node was busy.
     pub missed: u64,
+    /// Declared deadline.
+    pub deadline_us: Option<f64>,
+    /// Ticks taken later than that.
+    pub deadline_missed: u64,
     /// From the nominal time to the node taking it.
     pub lateness: Percentiles,
 }

@@ -264,6 +264,7 @@ impl Supervisor {
             state.set_due(Instant::now() + limit, Due::Startup(limit));
         }
         state.link = Some(NodeLink::start(socket, node, self.facts.clone(), link_finish, &mut self.tasks)?);
+        self.listen_for_misses(node)?;
         let pidfd = spawn::register(process.pidfd, Interest::READABLE)?;
         let facts = self.facts.clone();
         self.tasks.spawn(async move {

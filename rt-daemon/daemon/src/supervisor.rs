@@ -1,45 +1,41 @@
 //! The one owner of a running dataflow: takes facts, decides, tells.
 //!
-//! Everything that happens to a node arrives here, as a [`Fact`] in one queue or from the real-time thread, so no two
-//! decisions ever race. The loop sleeps until there is a fact, a request to stop, an overdue node, or something due;
-//! an idle dataflow has none of them.
+//! Everything that happens to a node arrives here, as a [`Fact`] in one queue or from the real-time thread, so no
+//! two decisions ever race. The loop sleeps until there is a fact, a request to stop, an overdue node, or
+//! something due; an idle dataflow has none of them.
 //!
 //! ```text
 //!   Silent ── Hello ──► Connected ── Ready ──► Ready ── all ready or gone ──► Running ── Done ──► Done
 //!      └──────────────────────┴───────────────────┴────────── exit ──────────────┴──────────────────┴──► Ended
 //! ```
 //!
-//! 1. A node is told nothing between its wiring and Start, except that it is refused.
-//! 2. A reader is told that an input closed exactly once, and of a failure before it.
-//! 3. A node becomes `Ended` only after the last thing it said and printed has been read, so its report is complete.
-//! 4. When the loop ends no process of the dataflow is left.
+//! 1. A reader is told that an input closed exactly once, and of a failure before it.
+//! 2. A node becomes `Ended` only after the last thing it said and printed has been read, so its report is
+//!    complete.
+//! 3. When the loop ends no process of the dataflow is left.
+//!
+//! What is said to a node and what it says is in `conversation`, how nodes are ended in `stopping`, what an end
+//! means for others in `propagate`.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use dora_protocol::{
-    DataflowId,
-    dataflow::Dataflow,
-    log::LogLevel,
-    node_link::{ToDaemon, ToNode, VERSION},
-};
+use dora_protocol::{DataflowId, dataflow::Dataflow, log::LogLevel, node_link::ToNode};
 use lockfree_ipc::clock;
-use rustix::process::{Pid, Signal};
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
 use crate::{
     compile::Wiring,
     error::DaemonError,
-    exit::{Cause, History, failure},
+    exit::{History, failure},
     extension::Extensions,
     feeds::Feeds,
     logs::Display,
     node_link::Said,
-    node_state::{Due, NodeState, Phase, holds_up_the_start, should_connect},
+    node_state::{NodeState, Phase, holds_up_the_start, should_connect},
     options::{RunEvent, RunOptions, StopRequest},
     pool::{self, Pool},
     proc_usage,
     report::{RtProblem, RtTable},
-    stop::Step,
 };
 
 /// Something that happened.
@@ -49,12 +45,11 @@ pub(crate) enum Fact {
     Said { node: usize, said: Said },
     /// The process of a node has ended and can be reaped.
     Exited { node: usize },
+    /// A node missed a deadline and calls for attention.
+    Missed { node: usize },
     /// The last line of a node that has ended was read.
     LogsDone { node: usize, tail: Vec<String> },
 }
-
-/// How long a node that said `Done` may take to end before its readers are told without knowing how it ended.
-const DONE_LINGERS: Duration = Duration::from_millis(200);
 
 /// A running dataflow.
 pub(crate) struct Supervisor {
@@ -132,6 +127,7 @@ impl Supervisor {
                 self.end_if_complete(node);
             }
             Fact::Exited { node } => self.exited(node),
+            Fact::Missed { node } => self.take_misses(node),
             Fact::LogsDone { node, tail } => {
                 self.nodes[node].tail = tail;
                 self.nodes[node].printed_all = true;
@@ -140,150 +136,7 @@ impl Supervisor {
         }
     }
 
-    fn frame(&mut self, node: usize, frame: ToDaemon) {
-        let phase = self.nodes[node].phase;
-        match frame {
-            ToDaemon::Hello { version, api, pid } if phase == Phase::Silent => {
-                self.nodes[node].speaker = self.speaker(node, pid);
-                self.hello(node, version, &api);
-            }
-            ToDaemon::Ready { setup, main_tid } if phase == Phase::Connected => {
-                let state = &mut self.nodes[node];
-                state.phase = Phase::Ready;
-                state.setup = setup;
-                state.main_tid = Some(main_tid);
-                state.clear_due(|due| matches!(due, Due::Startup(_)));
-                if let Some(epoch_ns) = self.epoch_ns {
-                    self.start_node(node, epoch_ns);
-                }
-            }
-            ToDaemon::Hello { .. } | ToDaemon::Ready { .. } => {
-                self.disconnect(node, format!("sent Hello or Ready out of turn (it was {phase:?})"));
-            }
-            _ if phase == Phase::Silent => self.disconnect(node, "did not say Hello first".into()),
-            ToDaemon::OutputsClosed { outputs } => {
-                let known = self.dataflow.nodes[node].outputs.len();
-                if outputs.iter().any(|o| *o as usize >= known) {
-                    return self.disconnect(node, format!("closed output {outputs:?}, and it has {known}"));
-                }
-                for output in outputs {
-                    self.close_output(node, output as usize);
-                }
-                self.look_for_stragglers();
-            }
-            ToDaemon::EdgeBroken { input, output, reason } => self.edge_broken(node, input, output, reason),
-            ToDaemon::Done => {
-                self.disarm(node);
-                let state = &mut self.nodes[node];
-                state.phase = Phase::Done;
-                state.clear_due(|due| matches!(due, Due::LinkLost | Due::Startup(_)));
-                state.set_due(Instant::now() + DONE_LINGERS, Due::DoneLingers);
-            }
-            ToDaemon::Extension { request, call } => {
-                let result = self.extensions.call(node, call);
-                self.tell(node, ToNode::ExtensionReply { request, result });
-            }
-        }
-    }
-
-    /// The process that a node says it is, if that is in the session of the process that was started; else that.
-    fn speaker(&self, node: usize, claimed: u32) -> Option<u32> {
-        let leader = self.nodes[node].pid;
-        let claimed = Pid::from_raw(claimed.cast_signed())?;
-        let session = rustix::process::getsid(Some(claimed)).ok()?;
-        let is_its_own = Some(session.as_raw_nonzero().get().cast_unsigned()) == leader;
-        if is_its_own { Some(claimed.as_raw_nonzero().get().cast_unsigned()) } else { leader }
-    }
-
-    fn hello(&mut self, node: usize, version: u32, api: &str) {
-        let id = self.dataflow.nodes[node].id.clone();
-        if version != VERSION {
-            let reason = format!(
-                "node `{id}` was built with `{api}`, which speaks version {version} of the node protocol; this \
-                 dora speaks version {VERSION}: build both from the same release"
-            );
-            return self.refuse(node, reason.clone(), Cause::Refused(reason));
-        }
-        self.nodes[node].connected = true;
-        if self.stopping || self.refused.is_some() {
-            return self.refuse(node, "the dataflow was stopped before it started".into(), Cause::NotStarted);
-        }
-        self.nodes[node].phase = Phase::Connected;
-        let rt = self.options.rt != crate::options::RtMode::Off;
-        let (setup, fds) = self.wiring.setup(&self.dataflow, node, self.id, rt);
-        if let Some(link) = &self.nodes[node].link
-            && !link.send_setup(setup, fds)
-        {
-            self.disconnect(node, "did not read its wiring".into());
-        }
-    }
-
-    /// Tells a node that it cannot take part, and ends it if it does not end by itself.
-    pub(crate) fn refuse(&mut self, node: usize, reason: String, cause: Cause) {
-        let state = &mut self.nodes[node];
-        state.cause.get_or_insert(cause);
-        if let Some(link) = &state.link {
-            link.send(ToNode::Refused { reason });
-        }
-        state.stopping = Some(Step::Event);
-        state.clear_due(|due| matches!(due, Due::Stop(_)));
-        state.set_due(Instant::now() + self.options.grace, Due::Stop(Step::Term));
-    }
-
-    /// Sends a frame, now or after Start.
-    pub(crate) fn tell(&mut self, node: usize, frame: ToNode) {
-        let state = &mut self.nodes[node];
-        match state.phase {
-            Phase::Silent | Phase::Connected | Phase::Ready => state.pending.push(frame),
-            Phase::Running | Phase::Done => {
-                if let Some(link) = &state.link
-                    && !link.send(frame)
-                    && state.phase == Phase::Running
-                    && !state.deaf
-                {
-                    self.disconnect(node, "does not read its control socket".into());
-                }
-            }
-            Phase::Ended => {}
-        }
-    }
-
-    fn link_closed(&mut self, node: usize) {
-        let grace = self.options.grace;
-        let id = self.dataflow.nodes[node].id.clone();
-        let state = &mut self.nodes[node];
-        if state.phase == Phase::Done || state.living.is_none() {
-            return;
-        }
-        // Usually the process is just ending; its exit tells the rest.
-        state.deaf = true;
-        if state.connected {
-            state.set_due(Instant::now() + grace, Due::LinkLost);
-        } else if should_connect(&self.dataflow.nodes[node]) {
-            self.display.system(
-                LogLevel::Debug,
-                Some(&id),
-                "closed its socket without connecting; the start does not wait for it",
-            );
-        }
-    }
-
-    /// Gives up a node that cannot be understood: nobody could tell it to stop any more.
-    pub(crate) fn disconnect(&mut self, node: usize, what: String) {
-        let id = self.dataflow.nodes[node].id.clone();
-        self.display.system(
-            LogLevel::Error,
-            Some(&id),
-            format!("node `{id}` {what}; it is disconnected and ended"),
-        );
-        let state = &mut self.nodes[node];
-        state.cause.get_or_insert(Cause::Garbage(what));
-        state.link = None;
-        state.deaf = true;
-        state.signal(Signal::KILL);
-    }
-
-    fn disarm(&mut self, node: usize) {
+    pub(crate) fn disarm(&mut self, node: usize) {
         if let Some(pool) = &mut self.pool {
             pool.disarm(node);
         }
@@ -379,7 +232,8 @@ impl Supervisor {
         self.display.send(RunEvent::Started { after_ms });
     }
 
-    fn start_node(&mut self, node: usize, epoch_ns: u64) {
+    pub(crate) fn start_node(&mut self, node: usize, epoch_ns: u64) {
+        self.tell_observer(node);
         let state = &mut self.nodes[node];
         state.phase = Phase::Running;
         if let Some(pool) = &mut self.pool {

@@ -39,6 +39,7 @@ pub(crate) fn input(id: &str, source: Source) -> Input {
         policy: QueuePolicy::DropOldest,
         input_timeout: None,
         deadline: None,
+        on_miss: Default::default(),
     }
 }
 
@@ -47,6 +48,7 @@ pub(crate) fn dataflow(nodes: Vec<Node>) -> Dataflow {
         name: "flow".into(),
         working_dir: PathBuf::from("."),
         nodes,
+        chains: Vec::new(),
         exit_when_nodes_finish: false,
         debug_inspection: false,
         descriptor: serde_json::Value::Null,

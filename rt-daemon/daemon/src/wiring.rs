@@ -7,8 +7,10 @@ use std::{os::fd::OwnedFd, sync::Arc};
 
 use dora_protocol::{
     DataflowId,
-    dataflow::{Dataflow, Input, Source},
-    node_link::{FdIndex, InputSource, InputWiring, NodeRunConfig, OutputEdge, OutputWiring, Setup},
+    dataflow::{self, Dataflow, Input, Source},
+    node_link::{
+        ChainWiring, FdIndex, InputSource, InputWiring, NodeRunConfig, OutputEdge, OutputWiring, Setup,
+    },
 };
 
 use crate::compile::{EdgeWiring, Wiring};
@@ -41,6 +43,7 @@ impl Wiring {
                 policy: input.policy,
                 input_timeout_ns: input.input_timeout.map(|t| t.as_nanos() as u64),
                 deadline_ns: input.deadline.map(|t| t.as_nanos() as u64),
+                on_miss: input.on_miss,
             })
             .collect();
         let outputs = node
@@ -53,8 +56,18 @@ impl Wiring {
                 max_message_bytes: output.max_message_bytes,
                 depth: output.depth,
                 edges: plan.edges.iter().map(|e| self.output_edge(dataflow, *e, &mut give)).collect(),
+                origins: plan.origins.as_ref().map(&mut give),
             })
             .collect();
+        let chains = own.chains.iter().filter_map(|chain| {
+            let dataflow::Chain { from, to, within, on_miss, .. } = dataflow.chains.get(*chain)?;
+            let begin = &self.nodes[from.0 as usize].outputs[from.1 as usize];
+            let origins = give(begin.origins.as_ref()?);
+            let within_ns = u64::try_from(within.as_nanos()).unwrap_or(u64::MAX);
+            Some(ChainWiring { input: to.1, origins, within_ns, on_miss: *on_miss })
+        });
+        let chains = chains.collect();
+        let attention = own.attention.as_ref().map(&mut give);
         let setup = Setup {
             run: NodeRunConfig {
                 dataflow_id: id,
@@ -68,6 +81,8 @@ impl Wiring {
             status,
             inputs,
             outputs,
+            chains,
+            attention,
             exit_when_nodes_finish: dataflow.exit_when_nodes_finish,
             rt: node.rt.clone().filter(|_| rt),
             wait: node.rt.as_ref().map(|rt| rt.wait).unwrap_or_default(),

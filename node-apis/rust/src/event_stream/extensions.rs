@@ -16,3 +16,12 @@ pub fn drain_dropped_keys(namespace: &str) -> Vec<String> {
     let link = LINK.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
     link.map(|link| link.take_dropped_keys(namespace)).unwrap_or_default()
 }
+
+/// A new point on the hybrid logical clock of this process's node, without asking the node: a binding calls this while
+/// the node waits in a send. `None` when this process is no node.
+#[doc(hidden)]
+pub fn timestamp() -> Option<uhlc::Timestamp> {
+    let link = LINK.lock().unwrap_or_else(PoisonError::into_inner).upgrade()?;
+    let hlc = link.hlc();
+    Some(uhlc::Timestamp::new(uhlc::NTP64(hlc.new_timestamp()), hlc.id()))
+}

@@ -139,6 +139,21 @@ impl EventStream {
         }
     }
 
+    /// Waits for the next event, at most this long. May return early, for example when a signal came in.
+    ///
+    /// # Errors
+    /// [`TryRecvError::Empty`] when none came, [`TryRecvError::Closed`] at the end of the stream.
+    pub fn recv_within(&mut self, dur: Duration) -> Result<Event, TryRecvError> {
+        match self.poll_now() {
+            Err(TryRecvError::Empty) => {}
+            found => return found,
+        }
+        let limit = u64::try_from(dur.as_nanos()).unwrap_or(u64::MAX);
+        let deadline = clock::monotonic_ns().saturating_add(limit);
+        let step = self.inputs.wait(Some(deadline)).ok_or(TryRecvError::Empty)?;
+        self.note(step).ok_or(TryRecvError::Closed)
+    }
+
     /// As [`recv`](Self::recv), in any executor.
     pub async fn recv_async(&mut self) -> Option<Event> {
         poll_fn(|cx| self.poll_event(cx)).await

@@ -1,6 +1,6 @@
 //! One input: where its events come from, and what is known about it.
 
-use dora_protocol::node_link::InputWiring;
+use dora_protocol::{node_link::InputWiring, policy::OnMiss};
 use lockfree_ipc::Subscriber;
 
 use super::{breaker::Breaker, timers::Timer};
@@ -33,6 +33,7 @@ pub(crate) struct Feed {
     pub(crate) gate: Gate,
     pub(crate) breaker: Option<Breaker>,
     pub(crate) deadline_ns: Option<u64>,
+    pub(crate) on_miss: OnMiss,
     /// Turn in which it was served last.
     pub(crate) served: u64,
     /// Messages that may still be given out after a stop.
@@ -59,6 +60,7 @@ impl Feed {
             gate: Gate::Open,
             breaker: wiring.input_timeout_ns.map(Breaker::new),
             deadline_ns: wiring.deadline_ns,
+            on_miss: wiring.on_miss,
             served: 0,
             left: 0,
             period_ns: 0,

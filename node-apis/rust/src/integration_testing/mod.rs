@@ -34,12 +34,13 @@
 
 use std::{cell::RefCell, fs, path::PathBuf, sync::mpsc};
 
-use dora_protocol::node_link::NodeRunConfig;
+use dora_protocol::{DataId, node_link};
 use uuid::Uuid;
 
 use crate::{
     DoraNode, EventStream, NodeError, NodeResult,
     backend::{Inputs, Outputs},
+    descriptor::{Input, NodeRunConfig},
     event_stream::Recorder,
 };
 
@@ -144,30 +145,35 @@ pub(crate) fn start(
             (input, path.parent().map(PathBuf::from).unwrap_or_default())
         }
     };
-    let config = NodeRunConfig {
+    let run = node_link::NodeRunConfig {
         dataflow_id: Uuid::nil(),
         node_id: input.id.clone(),
         inputs: input.inputs.keys().cloned().collect(),
         outputs: input.outputs.iter().cloned().collect(),
         restart_count: 0,
     };
+    let written = |(id, json): (&DataId, _)| Some((id.clone(), Input::read(json)?));
+    let config = NodeRunConfig {
+        inputs: input.inputs.iter().filter_map(written).collect(),
+        outputs: input.outputs.clone(),
+    };
     let inputs = TestInputs::recorded(&input, &folder)?;
-    let outputs = TestOutputs::new(output, options, config.outputs.clone())?;
-    let recorder = Recorder::from_env(&config)?;
-    let node = DoraNode::new(Outputs::Test(outputs), config, serde_json::Value::Null);
+    let outputs = TestOutputs::new(output, options, run.outputs.clone())?;
+    let recorder = Recorder::from_env(&run)?;
+    let node = DoraNode::alone(Outputs::Test(outputs), run, config);
     Ok((node, EventStream::new(Inputs::Test(inputs), recorder)))
 }
 
 pub(crate) fn interactive() -> (DoraNode, EventStream) {
     // A constant that follows the rule for names.
     let node_id = "interactive".parse().unwrap_or_else(|error| unreachable!("{error}"));
-    let config = NodeRunConfig {
+    let run = node_link::NodeRunConfig {
         dataflow_id: Uuid::nil(),
         node_id,
         inputs: Vec::new(),
         outputs: Vec::new(),
         restart_count: 0,
     };
-    let node = DoraNode::new(Outputs::Test(TestOutputs::terminal()), config, serde_json::Value::Null);
+    let node = DoraNode::alone(Outputs::Test(TestOutputs::terminal()), run, NodeRunConfig::default());
     (node, EventStream::new(Inputs::Test(TestInputs::terminal()), None))
 }

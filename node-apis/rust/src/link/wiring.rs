@@ -2,17 +2,20 @@
 //!
 //! Whatever is wrong with the wiring is an error that names the input or output; nothing of it is believed.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use dora_protocol::{
     DataId,
     node_link::{FdIndex, InputSource, OutputWiring, Setup},
 };
-use lockfree_ipc::{Doorbell, OpenError, Publisher, StatusPage, Subscriber};
+use lockfree_ipc::{Doorbell, OpenError, Origins, OriginsView, Publisher, StatusPage, Subscriber};
 
 use crate::{
     error::{NodeError, NodeResult},
-    inbox::Feed,
+    inbox::{
+        Feed,
+        watch::{ChainEnd, Watch},
+    },
 };
 
 /// Everything of a node that lies in shared memory.
@@ -20,7 +23,14 @@ pub(super) struct Mapped {
     pub(super) bell: Doorbell,
     pub(super) status: StatusPage,
     pub(super) feeds: Vec<Feed>,
-    pub(super) publishers: Vec<Publisher>,
+    pub(super) publishers: Vec<Sending>,
+    pub(super) watch: Option<Watch>,
+}
+
+/// One output, and where it notes what it sends.
+pub(crate) struct Sending {
+    pub(crate) publisher: Publisher,
+    pub(crate) origins: Option<Origins>,
 }
 
 /// Maps what `setup` describes.
@@ -34,7 +44,12 @@ pub(super) fn map(setup: &Setup, descriptors: Vec<OwnedFd>) -> NodeResult<Mapped
         let why = format!("it counts {:?} inputs and outputs, the wiring has {ports:?}", status.ports());
         return Err(table.wrong("its status page", &why));
     }
-    Ok(Mapped { bell, status, feeds: table.feeds()?, publishers: table.publishers()? })
+    if status.chains() as usize != setup.chains.len() {
+        let why = format!("it counts {} chains, the wiring has {}", status.chains(), setup.chains.len());
+        return Err(table.wrong("its status page", &why));
+    }
+    let (feeds, publishers, watch) = (table.feeds()?, table.publishers()?, table.watch(&status)?);
+    Ok(Mapped { bell, status, feeds, publishers, watch })
 }
 
 struct Table<'a> {
@@ -85,11 +100,25 @@ impl Table<'_> {
         Ok(feeds)
     }
 
-    fn publishers(&self) -> NodeResult<Vec<Publisher>> {
+    /// What the node needs to account for its deadlines; `None` when it has none.
+    fn watch(&self, status: &StatusPage) -> NodeResult<Option<Watch>> {
+        let Some(attention) = self.setup.attention else { return Ok(None) };
+        let mut chains = Vec::with_capacity(self.setup.chains.len());
+        for chain in &self.setup.chains {
+            let what = format!("the chain that ends at input {}", chain.input);
+            let origins = self.get(chain.origins, &what)?;
+            let origins = self.opened(&what, OriginsView::open(origins.as_fd()))?;
+            chains.push(ChainEnd::new(chain, origins));
+        }
+        let attention = self.get(attention, "its call for attention")?;
+        Ok(Some(Watch::new(status.miss_log(), chains, attention)))
+    }
+
+    fn publishers(&self) -> NodeResult<Vec<Sending>> {
         self.setup.outputs.iter().map(|output| self.publisher(output)).collect()
     }
 
-    fn publisher(&self, output: &OutputWiring) -> NodeResult<Publisher> {
+    fn publisher(&self, output: &OutputWiring) -> NodeResult<Sending> {
         let what = format!("output `{}`", output.id);
         let arena = self.get(output.arena, &what)?;
         let mut publisher =
@@ -100,7 +129,12 @@ impl Table<'_> {
             let segment = self.get(edge.edge, &what)?;
             self.opened(&what, publisher.add_edge(edge.number, segment, bell))?;
         }
-        Ok(publisher)
+        let what = format!("output `{}`, where a chain begins", output.id);
+        let origins = match output.origins {
+            Some(index) => Some(self.opened(&what, Origins::open(self.get(index, &what)?.as_fd()))?),
+            None => None,
+        };
+        Ok(Sending { publisher, origins })
     }
 }
 

@@ -5,6 +5,7 @@ use std::{
     ops::{Deref, DerefMut},
 };
 
+use arrow_schema::DataType;
 use dora_arrow_codec::{DoraArray, PayloadOwner, TypeRef, internal, plan};
 use dora_protocol::wire_type;
 use lockfree_ipc::Loan;
@@ -148,6 +149,7 @@ pub struct EncodedSample {
     pub(crate) bytes: AlignedBytes,
     pub(crate) type_ref: TypeRef,
     pub(crate) layout: Vec<u8>,
+    pub(crate) data_type: DataType,
     type_name: String,
 }
 
@@ -155,6 +157,12 @@ impl EncodedSample {
     /// Name of the Arrow type, for messages.
     pub fn type_name(&self) -> String {
         self.type_name.clone()
+    }
+
+    /// The Arrow type.
+    #[cfg(feature = "arrow-v59")]
+    pub fn data_type(&self) -> &DataType {
+        &self.data_type
     }
 
     /// The payload as it will lie in the output's memory.
@@ -202,7 +210,13 @@ impl SampleAllocator {
         let mut bytes = AlignedBytes::zeroed(plan.payload_len());
         plan.write(&mut bytes);
         let type_ref = plan.type_ref().map_err(broken)?;
-        Ok(EncodedSample { bytes, type_ref, layout: plan.layout().to_vec(), type_name: array.type_name() })
+        Ok(EncodedSample {
+            bytes,
+            type_ref,
+            layout: plan.layout().to_vec(),
+            data_type: plan.data_type().clone(),
+            type_name: array.type_name(),
+        })
     }
 }
 

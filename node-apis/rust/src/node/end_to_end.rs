@@ -22,7 +22,9 @@ use lockfree_ipc::{ArenaSpec, EdgeSpec, MAX_HELD, Policy, arena, clock, doorbell
 use serde_json::{Value, json};
 
 use super::DoraNode;
-use crate::{DataSample, DoraArray, Event, EventStream, IntoArrow, PatternError, StopCause, into_vec};
+use crate::{
+    DataSample, DoraArray, Event, EventStream, IntoArrow, PatternError, StopCause, TryRecvError, into_vec,
+};
 
 /// The daemon's side of the socket. What the node said is collected until it is gone.
 struct Daemon {
@@ -62,6 +64,7 @@ fn setup(timer: bool) -> (Setup, Vec<OwnedFd>) {
         policy: QueuePolicy::DropOldest,
         input_timeout_ns: None,
         deadline_ns: None,
+        on_miss: Default::default(),
     };
     let mut inputs = vec![input("in", InputSource::Edge { sender: Some(node.clone()), edge: 5, arena: 4 })];
     if timer {
@@ -76,6 +79,7 @@ fn setup(timer: bool) -> (Setup, Vec<OwnedFd>) {
         eventfd: 1,
     };
     let output = OutputWiring {
+        origins: None,
         id: "out".into(),
         arena: 3,
         max_message_bytes: None,
@@ -83,6 +87,8 @@ fn setup(timer: bool) -> (Setup, Vec<OwnedFd>) {
         edges: vec![reader],
     };
     let setup = Setup {
+        chains: Vec::new(),
+        attention: None,
         run: NodeRunConfig {
             dataflow_id: uuid::Uuid::nil(),
             node_id: node,
@@ -201,7 +207,10 @@ fn every_way_of_sending_arrives() {
         node.send_output_sample("out".into(), params(), Some(DataSample::from(&bytes[..]))).unwrap();
         let encoded = node.sample_allocator().encode_arrow(&bytes.clone().into_arrow()).unwrap();
         node.send_output_encoded("out".into(), params(), encoded).unwrap();
-        for _ in 0..5 {
+        let array = dora_arrow_codec::internal::to_data(&bytes.clone().into_arrow());
+        node.send_array_data(&"out".into(), &params(), &array).unwrap();
+        node.send_values(&"out".into(), &params(), dora_protocol::wire_type::UINT8, &bytes).unwrap();
+        for _ in 0..7 {
             let (found, data) = received(&mut events);
             assert_eq!(found, params());
             assert!(into_vec::<u8>(&data).unwrap() == bytes);
@@ -212,6 +221,18 @@ fn every_way_of_sending_arrives() {
     node.send_output_encoded("out".into(), MetadataParameters::new(), encoded).unwrap();
     let received = dora_arrow_codec::internal::to_data(&received(&mut events).1);
     assert_eq!(received, dora_arrow_codec::internal::to_data(&texts.into_arrow()));
+}
+
+#[test]
+fn a_wait_that_was_too_short_is_no_event() {
+    let (mut node, mut events, daemon) = joined(false);
+    let short = Duration::from_millis(1);
+    assert_eq!(events.recv_within(short).unwrap_err(), TryRecvError::Empty);
+    node.send_output("out".into(), MetadataParameters::new(), 5u8).unwrap();
+    assert!(matches!(events.recv_within(Duration::from_secs(60)), Ok(Event::Input { .. })));
+    daemon.tell(&ToNode::Stop, &[]);
+    assert!(matches!(events.recv_within(Duration::from_secs(60)), Ok(Event::Stop(_))));
+    assert_eq!(events.recv_within(short).unwrap_err(), TryRecvError::Closed);
 }
 
 #[test]
@@ -274,7 +295,7 @@ fn async_receiving_wakes_up_for_a_message() {
 fn stop_delivers_what_is_queued_then_ends_and_the_daemon_hears_of_it() {
     let (mut node, mut events, daemon) = joined(false);
     assert!(node.is_restart() && node.restart_count() == 2);
-    assert_eq!(node.dataflow_descriptor().unwrap(), &json!({"nodes": []}));
+    assert_eq!(**node.dataflow_descriptor().unwrap(), json!({"nodes": []}));
     node.send_output("out".into(), MetadataParameters::new(), 1u8).unwrap();
     daemon.tell(&ToNode::Stop, &[]);
     let (mut stopped, mut seen) = (false, 0);

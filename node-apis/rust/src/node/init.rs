@@ -87,12 +87,10 @@ impl DoraNode {
         })?;
         let Connected { link, inbox, outbox } = link::connect(env)?;
         extensions::remember(&link);
-        let setup = link.setup();
-        let (config, descriptor) = (setup.run.clone(), setup.descriptor.clone());
-        let recorder = Recorder::from_env(&config)?;
+        let recorder = Recorder::from_env(&link.setup().run)?;
         let outputs = Outputs::Direct(DirectOutputs::new(link.clone(), outbox));
-        let inputs = Inputs::Direct(DirectInputs::new(link, inbox));
-        Ok((Self::new(outputs, config, descriptor), EventStream::new(inputs, recorder)))
+        let node = Self::connected(outputs, link.setup());
+        Ok((node, EventStream::new(Inputs::Direct(DirectInputs::new(link, inbox)), recorder)))
     }
 
     /// Would join a running dataflow by name.

@@ -5,10 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use dora_protocol::{
     DataId, DataflowId, NodeId,
     log::LogLevel,
-    node_link::{ExtensionCall, NodeRunConfig},
+    node_link::{self, ExtensionCall},
 };
 
-use crate::{NodeError, NodeResult, backend::Outputs};
+use crate::{
+    NodeError, NodeResult,
+    backend::Outputs,
+    descriptor::{Descriptor, NodeRunConfig},
+    type_check::SendCheck,
+};
 
 mod data_sample;
 #[cfg(test)]
@@ -21,14 +26,26 @@ mod send;
 pub(crate) use data_sample::{AlignedBytes, Place};
 pub use data_sample::{ArrowTypeInfo, DataSample, EncodedSample, SampleAllocator};
 pub use init::DoraNodeBuilder;
+pub use log::LogOrigin;
 pub use patterns::StreamSegment;
 
 /// Payloads of at least this many bytes used to travel without a copy; here all do that are written in place. Kept
 /// for code that asks.
 pub const ZERO_COPY_THRESHOLD: usize = 4096;
 
-/// The descriptor of the dataflow, as JSON.
-pub type Descriptor = serde_json::Value;
+/// Writes a log line that may say where in the source it comes from. For bindings: it needs no node, so it works while the
+/// node waits in a send. Levels and fields as in [`DoraNode::log_with_fields`].
+#[doc(hidden)]
+pub fn log_from(
+    node_id: &NodeId,
+    level: &str,
+    message: &str,
+    target: Option<&str>,
+    origin: LogOrigin<'_>,
+    fields: Option<&BTreeMap<String, String>>,
+) {
+    log::print_from(node_id.as_str(), log::level(level), message, target, origin, fields);
+}
 
 /// A node of a dataflow: sends outputs, writes the log, knows its configuration.
 ///
@@ -36,40 +53,52 @@ pub type Descriptor = serde_json::Value;
 #[derive(Debug)]
 pub struct DoraNode {
     outputs: Outputs,
+    /// Who it is.
+    run: node_link::NodeRunConfig,
     config: NodeRunConfig,
-    descriptor: Descriptor,
+    descriptor: Option<Descriptor>,
+    types: Option<SendCheck>,
     /// Undeclared outputs that a warning was printed for.
     warned: BTreeSet<DataId>,
 }
 
 impl DoraNode {
-    pub(crate) fn new(outputs: Outputs, config: NodeRunConfig, descriptor: Descriptor) -> Self {
-        Self { outputs, config, descriptor, warned: BTreeSet::new() }
+    /// A node of a dataflow.
+    fn connected(outputs: Outputs, setup: &node_link::Setup) -> Self {
+        let descriptor = Descriptor::read(setup.descriptor.clone());
+        let config = NodeRunConfig::of(setup, descriptor.as_ref());
+        let types = SendCheck::from_env(setup, descriptor.as_ref());
+        Self { outputs, run: setup.run.clone(), config, descriptor, types, warned: BTreeSet::new() }
+    }
+
+    /// A node on its own.
+    pub(crate) fn alone(outputs: Outputs, run: node_link::NodeRunConfig, config: NodeRunConfig) -> Self {
+        Self { outputs, run, config, descriptor: None, types: None, warned: BTreeSet::new() }
     }
 
     /// Its name.
     pub fn id(&self) -> &NodeId {
-        &self.config.node_id
+        &self.run.node_id
     }
 
     /// The run of the dataflow that it belongs to.
     pub fn dataflow_id(&self) -> &DataflowId {
-        &self.config.dataflow_id
+        &self.run.dataflow_id
     }
 
-    /// Name, inputs, outputs, restarts.
+    /// Its inputs and outputs.
     pub fn node_config(&self) -> &NodeRunConfig {
         &self.config
     }
 
     /// Was it restarted after it failed?
     pub fn is_restart(&self) -> bool {
-        self.config.restart_count > 0
+        self.run.restart_count > 0
     }
 
     /// How often it was restarted.
     pub fn restart_count(&self) -> u32 {
-        self.config.restart_count
+        self.run.restart_count
     }
 
     /// The descriptor of the dataflow.
@@ -77,13 +106,10 @@ impl DoraNode {
     /// # Errors
     /// [`NodeError::Init`] when there is none, as in a test.
     pub fn dataflow_descriptor(&self) -> NodeResult<&Descriptor> {
-        if self.descriptor.is_null() {
+        self.descriptor.as_ref().ok_or_else(|| {
             let node = self.id();
-            return Err(NodeError::Init(format!(
-                "node `{node}` runs without a dataflow, so there is no descriptor"
-            )));
-        }
-        Ok(&self.descriptor)
+            NodeError::Init(format!("node `{node}` runs without a dataflow, so there is no descriptor"))
+        })
     }
 
     /// A new point on the hybrid logical clock, later than all before.

@@ -1,10 +1,12 @@
 //! Sending: at most one copy of a payload, none when it is written in place.
 
+use arrow_data::ArrayData;
+use arrow_schema::DataType;
 use dora_arrow_codec::{IntoArrow, internal, plan};
 use dora_protocol::{DataId, metadata::MetadataParameters, wire_type};
 
 use super::{ArrowTypeInfo, DataSample, DoraNode, EncodedSample, SampleAllocator, log};
-use crate::{NodeError, NodeResult};
+use crate::{NodeError, NodeResult, type_check::of_values};
 
 impl DoraNode {
     /// Number of an output that may be sent to. An undeclared one is `None`, with one warning ever.
@@ -20,6 +22,20 @@ impl DoraNode {
             )));
         }
         Ok(Some(output))
+    }
+
+    /// Compares what is sent with what the output declares, when that is asked for.
+    #[inline]
+    fn check_type(
+        &mut self,
+        output: u32,
+        parameters: &MetadataParameters,
+        found: impl FnOnce() -> DataType,
+    ) -> NodeResult<()> {
+        match &mut self.types {
+            None => Ok(()),
+            Some(types) => types.check(output, parameters, &found()),
+        }
     }
 
     fn warn_undeclared(&mut self, id: &DataId) {
@@ -60,10 +76,41 @@ impl DoraNode {
         parameters: MetadataParameters,
         data: impl IntoArrow,
     ) -> NodeResult<()> {
-        let Some(output) = self.open_output(&output_id)? else { return Ok(()) };
-        let array = internal::to_data(&data.into_arrow());
-        let plan = plan(&array).map_err(|error| NodeError::Data(format!("output `{output_id}`: {error}")))?;
-        self.outputs.send(output, &parameters, &plan)
+        self.send_array_data(&output_id, &parameters, &internal::to_data(&data.into_arrow()))
+    }
+
+    /// As [`send_output`](Self::send_output), for the bindings of other languages: nothing is given away.
+    ///
+    /// # Errors
+    /// As [`send_output`](Self::send_output).
+    #[doc(hidden)]
+    pub fn send_array_data(
+        &mut self,
+        output_id: &DataId,
+        parameters: &MetadataParameters,
+        array: &ArrayData,
+    ) -> NodeResult<()> {
+        let Some(output) = self.open_output(output_id)? else { return Ok(()) };
+        self.check_type(output, parameters, || array.data_type().clone())?;
+        let plan = plan(array).map_err(|error| NodeError::Data(format!("output `{output_id}`: {error}")))?;
+        self.outputs.send(output, parameters, &plan)
+    }
+
+    /// Sends `values`, which are numbers of the well-known type `type_id`. For the bindings of other languages.
+    ///
+    /// # Errors
+    /// As [`send_output`](Self::send_output).
+    #[doc(hidden)]
+    pub fn send_values(
+        &mut self,
+        output_id: &DataId,
+        parameters: &MetadataParameters,
+        type_id: u32,
+        values: &[u8],
+    ) -> NodeResult<()> {
+        let Some(output) = self.open_output(output_id)? else { return Ok(()) };
+        self.check_type(output, parameters, || of_values(type_id))?;
+        self.outputs.send_with(output, parameters, (type_id, values.len()), |to| to.copy_from_slice(values))
     }
 
     /// Sends bytes, which arrive as an array of `u8`.
@@ -128,6 +175,7 @@ impl DoraNode {
             return Err(NodeError::Output(what));
         }
         let Some(output) = self.open_output(&output_id)? else { return Ok(()) };
+        self.check_type(output, &parameters, || of_values(type_info.type_id))?;
         self.outputs.send_with(output, &parameters, (type_info.type_id, data_len), data)
     }
 
@@ -145,6 +193,8 @@ impl DoraNode {
         sample: Option<DataSample>,
     ) -> NodeResult<()> {
         let Some(output) = self.open_output(&output_id)? else { return Ok(()) };
+        let type_id = if sample.is_some() { wire_type::UINT8 } else { wire_type::NULL };
+        self.check_type(output, &parameters, || of_values(type_id))?;
         match sample {
             Some(sample) => self.outputs.send_sample(output, &parameters, wire_type::UINT8, sample),
             None => self.outputs.send_with(output, &parameters, (wire_type::NULL, 0), |_| {}),
@@ -165,6 +215,7 @@ impl DoraNode {
         encoded: EncodedSample,
     ) -> NodeResult<()> {
         let Some(output) = self.open_output(&output_id)? else { return Ok(()) };
+        self.check_type(output, &parameters, || encoded.data_type.clone())?;
         self.outputs.send_encoded(output, &parameters, encoded)
     }
 

@@ -54,6 +54,8 @@ impl Node {
             restart_count: 0,
         };
         let setup = Setup {
+            chains: Vec::new(),
+            attention: None,
             run,
             doorbell: 0,
             eventfd: 1,
@@ -81,6 +83,7 @@ impl Node {
             policy: edge.policy,
             input_timeout_ns: edge.timeout_ns,
             deadline_ns: edge.deadline_ns,
+            on_miss: Default::default(),
         });
     }
 
@@ -116,6 +119,7 @@ pub(crate) fn wire(sender: &mut Node, output: &str, reader: &mut Node, input: &s
     };
     let arena_write = sender.add(Arc::new(fds.write));
     sender.setup.outputs.push(OutputWiring {
+        origins: None,
         id: output.into(),
         arena: arena_write,
         max_message_bytes: None,

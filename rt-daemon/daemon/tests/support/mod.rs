@@ -88,6 +88,7 @@ impl NodeExt for Node {
             policy: QueuePolicy::Backpressure,
             input_timeout: None,
             deadline: None,
+            on_miss: Default::default(),
         });
         self
     }
@@ -149,6 +150,7 @@ pub fn dataflow(nodes: Vec<Node>, folder: &Path) -> Dataflow {
         name: "flow".into(),
         working_dir: folder.to_owned(),
         nodes,
+        chains: Vec::new(),
         exit_when_nodes_finish: false,
         debug_inspection: false,
         descriptor: serde_json::Value::Null,
