@@ -18,7 +18,7 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use crate::{
     OpenError,
-    futex::Futex,
+    futex::{Futex, Woken},
     layout::{Kind, doorbell as at},
     ring::full_fence,
     segment::{self, Access, Mapping, Shared},
@@ -125,14 +125,14 @@ impl Doorbell {
         self.word.one().swap(word, Ordering::AcqRel);
     }
 
-    /// Owner: sleeps until rung or until `deadline_ns` (CLOCK_MONOTONIC, absolute). True when rung, perhaps for
-    /// nothing; look at the rings in any case.
+    /// Owner: sleeps until rung, until `deadline_ns` (CLOCK_MONOTONIC, absolute), or until a signal handler has run. Look at
+    /// the rings in any case.
     #[inline]
-    pub fn park(&self, deadline_ns: Option<u64>) -> bool {
+    pub fn park(&self, deadline_ns: Option<u64>) -> Woken {
         // The kernel compares again: a ring since `prepare` made the word 0 and we do not sleep.
-        let rung = self.futex.wait(self.word.one(), PARKED, deadline_ns);
+        let woken = self.futex.wait(self.word.one(), PARKED, deadline_ns);
         self.word.one().store(AWAKE, Ordering::Relaxed);
-        rung
+        woken
     }
 
     /// Owner: stays awake after all.

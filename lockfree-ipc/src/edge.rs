@@ -9,7 +9,7 @@ use std::{
 use crate::{
     ArenaSpec, OpenError, ReturnSet,
     arena::Classes,
-    futex::Futex,
+    futex::{Futex, Woken},
     layout::{Kind, edge as at},
     ring::{self, RingMem, full_fence},
     segment::{self, Access, Mapping, Shared},
@@ -177,9 +177,9 @@ impl SpaceBell {
         ticket
     }
 
-    /// Sender: sleeps until rung since `ask`, or until the deadline.
-    pub(crate) fn sleep(&self, ticket: u32, deadline_ns: Option<u64>) {
-        self.futex.wait(self.bell.one(), ticket, deadline_ns);
+    /// Sender: sleeps until rung since `ask`, until the deadline, or until a signal handler has run.
+    pub(crate) fn sleep(&self, ticket: u32, deadline_ns: Option<u64>) -> Woken {
+        self.futex.wait(self.bell.one(), ticket, deadline_ns)
     }
 
     /// Sender: needs no more waking.

@@ -5,6 +5,17 @@
 
 use crate::sync::AtomicU32;
 
+/// Why a sleep ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// Somebody rang, perhaps for nothing; or there was nothing to sleep for.
+    Rung,
+    /// The deadline passed.
+    TimedOut,
+    /// A signal handler ran on this thread.
+    Signal,
+}
+
 #[cfg(not(loom))]
 pub(crate) struct Futex;
 
@@ -14,15 +25,19 @@ impl Futex {
         Self
     }
 
-    /// Sleeps while `*word == expected`, at most until `deadline_ns` (CLOCK_MONOTONIC, absolute). False when the
-    /// deadline passed. Returns early on signals and for no reason at all: callers look again.
-    pub(crate) fn wait(&self, word: &AtomicU32, expected: u32, deadline_ns: Option<u64>) -> bool {
+    /// Sleeps while `*word == expected`, at most until `deadline_ns` (CLOCK_MONOTONIC, absolute). Returns early on signals
+    /// and for no reason at all: callers look again.
+    pub(crate) fn wait(&self, word: &AtomicU32, expected: u32, deadline_ns: Option<u64>) -> Woken {
         use rustix::{fs::Timespec, io::Errno, thread::futex};
         let until = deadline_ns
             .map(|ns| Timespec { tv_sec: (ns / 1_000_000_000) as _, tv_nsec: (ns % 1_000_000_000) as _ });
         const ANY: core::num::NonZeroU32 = core::num::NonZeroU32::MAX;
         // No PRIVATE flag: the waker is another process.
-        futex::wait_bitset(word, futex::Flags::empty(), expected, until.as_ref(), ANY) != Err(Errno::TIMEDOUT)
+        match futex::wait_bitset(word, futex::Flags::empty(), expected, until.as_ref(), ANY) {
+            Err(Errno::TIMEDOUT) => Woken::TimedOut,
+            Err(Errno::INTR) => Woken::Signal,
+            _ => Woken::Rung,
+        }
     }
 
     /// Wakes everyone who sleeps on `word`.
@@ -47,20 +62,20 @@ impl Futex {
         Self { kernel: loom::sync::Mutex::new(()), wakes: AtomicU32::new(0) }
     }
 
-    pub(crate) fn wait(&self, word: &AtomicU32, expected: u32, _deadline_ns: Option<u64>) -> bool {
+    pub(crate) fn wait(&self, word: &AtomicU32, expected: u32, _deadline_ns: Option<u64>) -> Woken {
         use crate::sync::Ordering::{AcqRel, Acquire, Relaxed};
         let before = {
             let _kernel = self.kernel.lock().unwrap();
             // An exchange, because the kernel compares the newest value; a model load may see an older one.
             if word.fetch_or(0, AcqRel) != expected {
-                return true;
+                return Woken::Rung;
             }
             self.wakes.load(Relaxed)
         };
         while self.wakes.load(Acquire) == before {
             loom::thread::yield_now();
         }
-        true
+        Woken::Rung
     }
 
     pub(crate) fn wake(&self, _word: &AtomicU32) {

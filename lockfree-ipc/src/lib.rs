@@ -49,6 +49,7 @@ pub use arena::{ArenaFds, ArenaSpec};
 pub use doorbell::Doorbell;
 pub use edge::{EdgeSpec, EdgeView, Ledger, Policy};
 pub use error::{EdgeError, LoanError, OpenError};
+pub use futex::Woken;
 pub use header::{Header, flags};
 pub use histogram::HistogramSnapshot;
 pub use loan::Loan;

@@ -9,7 +9,7 @@ use std::sync::{
 };
 
 use crate::{
-    Doorbell, EdgeError, Interrupter, Policy, ReturnSet, clock,
+    Doorbell, EdgeError, Interrupter, Policy, ReturnSet, Woken, clock,
     edge::{Counters, Edge, SpaceBell, add},
     header::{INLINE, Line, Words, flags},
     ring::Producer,
@@ -74,8 +74,14 @@ impl Out {
         Ok(self.ring.queued_at_most() >= full && self.ring.queued()? >= full)
     }
 
-    /// Waits until the ring has room. False when interrupted.
-    pub(crate) fn wait_for_room(&mut self, interrupter: &Interrupter, blocked: &mut bool) -> bool {
+    /// Waits until the ring has room. False when interrupted; with `until_ns` (CLOCK_MONOTONIC) also when that has passed or a
+    /// signal handler has run.
+    pub(crate) fn wait_for_room(
+        &mut self,
+        interrupter: &Interrupter,
+        until_ns: Option<u64>,
+        blocked: &mut bool,
+    ) -> bool {
         let mut spins = 0;
         // A corrupt position ends the wait; `enqueue` meets it again and closes the edge.
         while self.is_full().unwrap_or(false) {
@@ -85,18 +91,32 @@ impl Out {
                 continue;
             }
             *blocked = true;
-            if interrupter.is_set() || self.gone.load(Ordering::SeqCst) {
+            if self.gives_up(interrupter) {
+                return false;
+            }
+            let now = clock::monotonic_ns();
+            let until = until_ns.unwrap_or(u64::MAX);
+            if now >= until {
                 return false;
             }
             let ticket = self.space.ask(self.ring.tail() - self.limit / 2);
-            let give_up = interrupter.is_set() || self.gone.load(Ordering::SeqCst);
+            let give_up = self.gives_up(interrupter);
+            let mut woken = Woken::Rung;
             if self.is_full().unwrap_or(false) && !give_up {
                 self.bell.wake();
-                self.space.sleep(ticket, Some(clock::monotonic_ns() + RECHECK_NS));
+                woken = self.space.sleep(ticket, Some(until.min(now + RECHECK_NS)));
             }
             self.space.done();
+            if woken == Woken::Signal && until_ns.is_some() {
+                return false;
+            }
         }
         true
+    }
+
+    /// Nobody waits for this reader any more.
+    pub(crate) fn gives_up(&self, interrupter: &Interrupter) -> bool {
+        interrupter.is_set() || self.gone.load(Ordering::SeqCst)
     }
 
     /// Puts the entry into the ring, by the edge's policy. `None` when the edge does not take it: closed, or full

@@ -287,6 +287,15 @@ impl Publisher {
         self.outs.iter_mut().any(|out| out.policy == Policy::Backpressure && out.is_full().unwrap_or(false))
     }
 
+    /// Waits until a send would not wait: true then, and when it would give up waiting. False when `until_ns` (CLOCK_MONOTONIC) has
+    /// passed or a signal handler has run; `blocked` says whether it waited at all.
+    pub fn wait_for_room(&mut self, until_ns: u64, blocked: &mut bool) -> bool {
+        self.outs.iter_mut().filter(|out| out.policy == Policy::Backpressure && !out.closed).all(|out| {
+            let room = out.wait_for_room(&self.interrupter, Some(until_ns), blocked);
+            room || out.gives_up(&self.interrupter)
+        })
+    }
+
     /// Sends a message to every reader. Waits for room on `backpressure` edges.
     ///
     /// # Real time
@@ -310,7 +319,7 @@ impl Publisher {
         self.seq += 1;
         for out in &mut self.outs {
             if out.policy == Policy::Backpressure && !out.closed {
-                report.interrupted |= !out.wait_for_room(&self.interrupter, &mut report.blocked);
+                report.interrupted |= !out.wait_for_room(&self.interrupter, None, &mut report.blocked);
             }
             match out.enqueue(&words, loan.line(), header.flags, &mut self.slots) {
                 Ok(Some(overwritten)) => {

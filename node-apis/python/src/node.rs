@@ -74,6 +74,13 @@ fn join(node_id: Option<String>, daemon_port: Option<u16>) -> PyResult<(DoraNode
     .map_err(failed)
 }
 
+/// What the descriptor says that the node's log shall hold.
+fn min_log_level<'d>(descriptor: &'d Value, id: &NodeId) -> Option<&'d str> {
+    let nodes = descriptor.get("nodes")?.as_array()?;
+    let own = nodes.iter().find(|node| node.get("id").and_then(Value::as_str) == Some(id.as_str()))?;
+    own.get("min_log_level")?.as_str()
+}
+
 #[pymethods]
 impl Node {
     #[new]
@@ -81,8 +88,9 @@ impl Node {
     fn new(py: Python<'_>, node_id: Option<String>, daemon_port: Option<u16>) -> PyResult<Self> {
         values::prepare(py)?;
         let (node, events) = py.detach(|| join(node_id, daemon_port))?;
-        py.import("dora._logging")?.call_method1("install", (node.id().as_str(),))?;
         let descriptor = node.dataflow_descriptor().ok().map(|descriptor| Value::clone(descriptor));
+        let level = descriptor.as_ref().and_then(|whole| min_log_level(whole, node.id()));
+        py.import("dora._logging")?.call_method1("install", (node.id().as_str(), level))?;
         Ok(Self {
             node_id: node.id().clone(),
             dataflow_id: node.dataflow_id().to_string(),

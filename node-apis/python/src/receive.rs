@@ -1,8 +1,8 @@
 //! Receiving: every way to ask for the next event.
 //!
 //! A message that is there is taken at once. Whoever has to wait lets go of the GIL first. Python runs signal handlers
-//! on the main thread only, so that thread looks up from a long wait now and then; all others sleep until something
-//! comes.
+//! on the main thread only: a signal ends its wait, and it looks up from a long one now and then, should the signal have
+//! come in just before it fell asleep. All others sleep until something comes.
 
 use std::{
     pin::Pin,
@@ -20,8 +20,8 @@ use pyo3::{
 
 use crate::{bell::Bell, event, failed, node::Node};
 
-/// How long the main thread sleeps before it looks whether Ctrl-C was pressed.
-const SIGNAL_CHECK: Duration = Duration::from_millis(250);
+/// How long the main thread sleeps before it looks whether a signal slipped by.
+const SIGNAL_CHECK: Duration = Duration::from_secs(10);
 /// Longer waits have no limit: 100 years.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 

@@ -52,11 +52,10 @@ impl SampleHandler {
     }
 
     fn give(&self, py: Python<'_>, sample: DataSample) -> PyResult<()> {
-        let send = || {
-            let mut sending = self.node.get().sending.lock();
-            sending.send_output_sample(self.output.clone(), self.params.clone(), Some(sample))
-        };
-        py.detach(send).map_err(failed)
+        let sample = Mutex::new(Some(sample));
+        self.node.get().with_room(py, &self.output, |node| {
+            node.send_output_sample(self.output.clone(), self.params.clone(), sample.lock().take())
+        })
     }
 }
 

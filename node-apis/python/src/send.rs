@@ -1,9 +1,13 @@
 //! Sending: outputs, requests, responses.
 
+use std::time::Duration;
+
 use dora_node_api::{
-    LogOrigin, MetadataParameters, Parameter, REQUEST_ID, dora_core::config::DataId, log_from,
+    DoraNode, LogOrigin, MetadataParameters, NodeResult, Parameter, REQUEST_ID, dora_core::config::DataId,
+    log_from,
 };
 use dora_protocol::wire_type;
+use parking_lot::MutexGuard;
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
@@ -17,6 +21,8 @@ use crate::{
     values::{self, Outgoing},
 };
 
+/// How long one thread waits for room before others get their turn.
+const PATIENCE: Duration = Duration::from_millis(20);
 /// Names of outputs that are remembered.
 const KEPT: usize = 64;
 
@@ -35,16 +41,40 @@ impl Node {
     }
 
     fn send(&self, output: &DataId, data: &Bound<'_, PyAny>, params: &MetadataParameters) -> PyResult<()> {
-        let sent = match values::outgoing(output.as_str(), data)? {
+        let py = data.py();
+        match values::outgoing(output.as_str(), data)? {
             Outgoing::Bytes(bytes) => {
                 let values = bytes.as_bytes();
-                data.py().detach(|| self.sending.lock().send_values(output, params, wire_type::UINT8, values))
+                self.with_room(py, output, |node| node.send_values(output, params, wire_type::UINT8, values))
             }
             Outgoing::Array(array) => {
-                data.py().detach(|| self.sending.lock().send_array_data(output, params, &array))
+                self.with_room(py, output, |node| node.send_array_data(output, params, &array))
             }
-        };
-        sent.map_err(failed)
+        }
+    }
+
+    /// Calls `send` when a `backpressure` reader has room. Until then Ctrl-C is heeded, and now and then other threads get to
+    /// send on other outputs.
+    pub(crate) fn with_room(
+        &self,
+        py: Python<'_>,
+        output: &DataId,
+        send: impl Fn(&mut DoraNode) -> NodeResult<()> + Sync,
+    ) -> PyResult<()> {
+        loop {
+            let sent = py.detach(|| {
+                let mut node = self.sending.lock();
+                let sent = node.wait_for_room(output, PATIENCE).then(|| send(&mut node));
+                if sent.is_none() {
+                    MutexGuard::unlock_fair(node);
+                }
+                sent
+            });
+            match sent {
+                Some(sent) => return sent.map_err(failed),
+                None => py.check_signals()?,
+            }
+        }
     }
 }
 

@@ -68,6 +68,20 @@ node.log_warn("own warn")
         assert run_node(run_dataflow, source, level).of("test") == expected
 
 
+def test_debug_records_of_libraries_are_not_wanted_unless_the_descriptor_says_so(run_dataflow):
+    source = """
+import logging
+from dora import Node
+node = Node()
+logging.getLogger("library").debug("chatter")
+logging.info("wanted")
+"""
+    flow = FLOW.replace("    min_log_level: {level}\n", "")
+    ended = run_dataflow(flow, {"test.py": source})
+    assert ended.code == 0 and ended.of("test") == ["wanted"], repr(ended)
+    assert run_node(run_dataflow, source, "debug").of("test") == ["chatter", "wanted"]
+
+
 def test_a_configuration_made_before_the_node_stays(run_dataflow):
     ended = run_node(
         run_dataflow,

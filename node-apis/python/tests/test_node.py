@@ -456,6 +456,51 @@ assert bytes(node.next(timeout=60)["value"].to_pylist()) == b"woken" and seen ==
     )
 
 
+def test_ctrl_c_and_other_threads_reach_a_send_that_waits_for_a_slow_reader(run_dataflow):
+    flow = """
+nodes:
+  - id: slow
+    path: slow.py
+    inputs: {x: {source: test/full, queue_policy: backpressure}, go: test/go}
+  - id: test
+    path: test.py
+    outputs: [full, go]
+"""
+    passes(
+        run_dataflow,
+        flow,
+        slow="""
+from dora import Node
+node = Node()
+# Takes nothing until `go` is there: looks at the clock, not at the queue.
+import time
+time.sleep(3)
+assert any(event["id"] == "go" for event in node if event["type"] == "INPUT")
+""",
+        test="""
+import os
+import signal
+import threading
+from dora import Node
+
+node = Node()
+threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+sent = 0
+try:
+    while True:
+        node.send_output("full", b"x")
+        sent += 1
+except KeyboardInterrupt:
+    pass
+assert sent >= 100, sent
+blocked = threading.Thread(target=lambda: node.send_output("full", b"y"))
+blocked.start()
+node.send_output("go", b"")
+blocked.join()
+""",
+    )
+
+
 def test_requests_get_names_and_responses_need_them(run_dataflow):
     ended = passes(
         run_dataflow,

@@ -48,6 +48,14 @@ impl Inputs {
         }
     }
 
+    /// As [`wait`](Self::wait); also `None` when a signal handler has run.
+    pub(crate) fn wait_or_signal(&mut self, deadline_ns: u64) -> Option<Step> {
+        match self {
+            Inputs::Direct(inputs) => inputs.wait_or_signal(deadline_ns),
+            Inputs::Test(inputs) => inputs.wait(Some(deadline_ns)),
+        }
+    }
+
     pub(crate) fn poll_async(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         match self {
             Inputs::Direct(inputs) => inputs.poll_async(cx),
@@ -139,6 +147,30 @@ impl Outputs {
         match self {
             Outputs::Direct(outputs) => outputs.send_with(output, params, (type_id, len), write),
             Outputs::Test(outputs) => outputs.send_with(output, params, (type_id, len), write),
+        }
+    }
+
+    /// Sends a copy of `values`, which are of a well-known type.
+    pub(crate) fn send_copy(
+        &mut self,
+        output: u32,
+        params: &MetadataParameters,
+        type_id: u32,
+        values: &[u8],
+    ) -> NodeResult<()> {
+        match self {
+            Outputs::Direct(outputs) => outputs.send_copy(output, params, type_id, values),
+            Outputs::Test(outputs) => {
+                outputs.send_with(output, params, (type_id, values.len()), |to| to.copy_from_slice(values))
+            }
+        }
+    }
+
+    /// Waits until a send would not wait. False when the time has passed or a signal handler has run.
+    pub(crate) fn wait_for_room(&mut self, output: u32, until_ns: u64) -> bool {
+        match self {
+            Outputs::Direct(outputs) => outputs.wait_for_room(output, until_ns),
+            Outputs::Test(_) => true,
         }
     }
 

@@ -100,6 +100,21 @@ impl DirectOutputs {
         self.fill_and_send(output, type_id, len, &Extra::params(params), false, write)
     }
 
+    pub(crate) fn send_copy(
+        &mut self,
+        output: u32,
+        params: &MetadataParameters,
+        type_id: u32,
+        values: &[u8],
+    ) -> NodeResult<()> {
+        let extra = Extra::params(params);
+        self.fill_and_send(output, type_id, values.len(), &extra, true, |to| to.copy_from_slice(values))
+    }
+
+    pub(crate) fn wait_for_room(&mut self, output: u32, until_ns: u64) -> bool {
+        self.outbox.wait_for_room(output, until_ns)
+    }
+
     pub(crate) fn send_sample(
         &mut self,
         output: u32,
@@ -225,6 +240,11 @@ impl DirectInputs {
 
     pub(crate) fn wait(&mut self, deadline_ns: Option<u64>) -> Option<Step> {
         let incoming = self.inbox.wait(deadline_ns)?;
+        Some(self.step(incoming))
+    }
+
+    pub(crate) fn wait_or_signal(&mut self, deadline_ns: u64) -> Option<Step> {
+        let incoming = self.inbox.wait_or_signal(deadline_ns)?;
         Some(self.step(incoming))
     }
 

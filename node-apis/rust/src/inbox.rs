@@ -25,7 +25,7 @@ use std::{
 };
 
 use dora_protocol::{node_link::ToNode, rt::WaitPolicy, time::Tag};
-use lockfree_ipc::{Header, Sample, clock::monotonic_ns};
+use lockfree_ipc::{Header, Sample, Woken, clock::monotonic_ns};
 
 pub(crate) use feed::Feed;
 use feed::Source;
@@ -83,6 +83,8 @@ pub(crate) struct Inbox {
     waited_since_ns: u64,
     /// Input of the event given out last.
     latest: u32,
+    /// A signal ends the wait.
+    heeds_signals: bool,
     /// Accounts for deadlines; `None` where the node has none.
     watch: Option<Box<Watch>>,
     waker: Option<Waker>,
@@ -116,6 +118,7 @@ impl Inbox {
             taken_ns: now,
             waited_since_ns: 0,
             latest: 0,
+            heeds_signals: false,
             watch,
             waker: None,
         }
@@ -157,6 +160,14 @@ impl Inbox {
         event
     }
 
+    /// As [`wait`](Self::wait), until a deadline; also `None` when a signal handler has run on this thread while it slept.
+    pub(crate) fn wait_or_signal(&mut self, deadline_ns: u64) -> Option<Incoming> {
+        self.heeds_signals = true;
+        let event = self.wait(Some(deadline_ns));
+        self.heeds_signals = false;
+        event
+    }
+
     /// Spins or parks until something comes. `now` is left at the time of the last look, if that read the clock.
     fn sleep(&mut self, asked: u64, deadline: Option<u64>, now: &mut Option<u64>) -> Option<Incoming> {
         let spin_until = match self.link.setup().wait {
@@ -182,7 +193,10 @@ impl Inbox {
                     bell.cancel();
                     return Some(event);
                 }
-                bell.park(earlier(deadline, self.next_due()));
+                let woken = bell.park(earlier(deadline, self.next_due()));
+                if woken == Woken::Signal && self.heeds_signals {
+                    return None;
+                }
             }
             *now = None;
             if let Some(event) = self.step(now) {

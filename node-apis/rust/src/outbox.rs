@@ -201,6 +201,19 @@ impl Outbox {
         self.outputs.get_mut(output as usize).is_some_and(|o| o.publisher.would_block())
     }
 
+    /// Waits until a send would not wait, or would give up waiting. False when `until_ns` (CLOCK_MONOTONIC) has passed or a signal
+    /// handler has run.
+    pub(crate) fn wait_for_room(&mut self, output: u32, until_ns: u64) -> bool {
+        self.remove_gone();
+        let mut blocked = false;
+        let Some(o) = self.outputs.get_mut(output as usize) else { return true };
+        let room = o.closed || o.publisher.wait_for_room(until_ns, &mut blocked);
+        if blocked {
+            self.link.status().output(output).blocked();
+        }
+        room
+    }
+
     /// Number of a type record of this output; `None` when it must travel with the message.
     pub(crate) fn intern_type(&mut self, output: u32, record: &[u8]) -> Option<u32> {
         self.outputs.get_mut(output as usize)?.publisher.intern_type(record)

@@ -1,7 +1,8 @@
 """Brings the records of Python's `logging` into the log of the node.
 
 One handler on the root logger, however many nodes a process makes. Handlers that are there stay, and so does a level that
-somebody chose; otherwise everything passes, because dora filters by `min_log_level`.
+somebody chose; otherwise `min_log_level` of the node decides, and without it `info`: the debug messages of every library that
+a node imports are nobody's wish.
 """
 
 import logging
@@ -43,7 +44,18 @@ def _level(number):
     return "trace"
 
 
-def install(node_id):
+#: What a node's `min_log_level` lets through.
+_LEVELS = {
+    "error": logging.ERROR,
+    "warn": logging.WARNING,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+    "trace": logging.NOTSET,
+    "stdout": logging.NOTSET,
+}
+
+
+def install(node_id, min_log_level=None):
     """Adds the handler, or tells the one that is there the name of the node."""
     root = logging.getLogger()
     for handler in root.handlers:
@@ -51,5 +63,5 @@ def install(node_id):
             handler.node_id = node_id
             return
     if not root.handlers and root.level == logging.WARNING:
-        root.setLevel(logging.NOTSET)
+        root.setLevel(_LEVELS.get(min_log_level, logging.INFO))
     root.addHandler(DoraHandler(node_id))

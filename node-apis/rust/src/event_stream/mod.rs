@@ -139,7 +139,7 @@ impl EventStream {
         }
     }
 
-    /// Waits for the next event, at most this long. May return early, for example when a signal came in.
+    /// Waits for the next event, at most this long. Returns early, with nothing, when a signal handler has run.
     ///
     /// # Errors
     /// [`TryRecvError::Empty`] when none came, [`TryRecvError::Closed`] at the end of the stream.
@@ -150,7 +150,7 @@ impl EventStream {
         }
         let limit = u64::try_from(dur.as_nanos()).unwrap_or(u64::MAX);
         let deadline = clock::monotonic_ns().saturating_add(limit);
-        let step = self.inputs.wait(Some(deadline)).ok_or(TryRecvError::Empty)?;
+        let step = self.inputs.wait_or_signal(deadline).ok_or(TryRecvError::Empty)?;
         self.note(step).ok_or(TryRecvError::Closed)
     }
 

@@ -1,5 +1,7 @@
 //! Sending: at most one copy of a payload, none when it is written in place.
 
+use std::time::Duration;
+
 use arrow_data::ArrayData;
 use arrow_schema::DataType;
 use dora_arrow_codec::{IntoArrow, internal, plan};
@@ -110,7 +112,15 @@ impl DoraNode {
     ) -> NodeResult<()> {
         let Some(output) = self.open_output(output_id)? else { return Ok(()) };
         self.check_type(output, parameters, || of_values(type_id))?;
-        self.outputs.send_with(output, parameters, (type_id, values.len()), |to| to.copy_from_slice(values))
+        self.outputs.send_copy(output, parameters, type_id, values)
+    }
+
+    /// Waits until a send on this output would not wait for a `backpressure` reader, at most this long. False when there is still
+    /// no room, and when a signal handler has run meanwhile. An output that is not declared always has room.
+    pub fn wait_for_room(&mut self, output_id: &DataId, limit: Duration) -> bool {
+        let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+        let until_ns = lockfree_ipc::clock::monotonic_ns().saturating_add(limit);
+        self.outputs.index(output_id).is_none_or(|output| self.outputs.wait_for_room(output, until_ns))
     }
 
     /// Sends bytes, which arrive as an array of `u8`.
@@ -129,7 +139,7 @@ impl DoraNode {
             let what = format!("output `{output_id}`: {given} bytes were given but {data_len} announced");
             return Err(NodeError::Output(what));
         }
-        self.send_output_raw(output_id, parameters, data_len, |to| to.copy_from_slice(data))
+        self.send_values(&output_id, &parameters, wire_type::UINT8, data)
     }
 
     /// Lets `data` write `data_len` bytes in the output's memory and sends them as an array of `u8`. What is in
