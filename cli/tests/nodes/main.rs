@@ -38,6 +38,7 @@ fn plays_its_role() -> eyre::Result<()> {
         "hoarded" => held_messages::sender(),
         "orphan" => orphan::node(),
         "real time" => real_time::node(),
+        "mislabelled rt" => type_check::rt_sender(),
         "mislabelled" => type_check::sender(),
         "type reader" => type_check::reader(),
         other => eyre::bail!("no such role: {other}"),

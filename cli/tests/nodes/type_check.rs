@@ -29,6 +29,35 @@ pub(crate) fn reader() -> eyre::Result<()> {
     Ok(())
 }
 
+/// A handle of the real-time API is compared when it is made.
+pub(crate) fn rt_sender() -> eyre::Result<()> {
+    let mut node = dora_node_api::rt::RtNode::init_from_env()?;
+    match node.output::<u64>("speed", 1) {
+        Ok(_) => say("opened"),
+        Err(error) => say(&format!("refused: {error}")),
+    }
+    node.log("warning", "a line of the node");
+    Ok(())
+}
+
+#[test]
+fn a_real_time_handle_of_another_type_than_declared_is_refused_at_the_start() {
+    let types = "    outputs: [speed]\n    output_types: { speed: std/core/v1/Float64 }\n";
+    let flow = project(&[node("sender", "mislabelled rt", types)]);
+    for (mode, expected) in [("error", "refused: "), ("warn", "opened"), ("off", "opened")] {
+        let variable = format!("DORA_RUNTIME_TYPE_CHECK={mode}");
+        let ended = flow.dora(&["run", "flow.yml", "--env", &variable]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(said(&ended.out, "sender")[0].starts_with(expected), "{mode}: {ended:?}");
+        let warned = ended.out.contains("output `speed` is annotated as `std/core/v1/Float64`");
+        assert_eq!(warned, mode != "off", "{mode}: {ended:?}");
+        assert!(
+            ended.out.lines().any(|line| line.contains("WARN") && line.contains("a line of the node")),
+            "{ended:?}"
+        );
+    }
+}
+
 fn run(mode: &str) -> Ended {
     let types = "    output_types: { speed: std/core/v1/Float64, raw: \"std/media/v1/CompressedImage[format=png]\" }\n";
     let flow = project(&[

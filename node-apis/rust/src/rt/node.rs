@@ -4,16 +4,20 @@ use std::{collections::VecDeque, marker::PhantomData};
 
 use dora_protocol::{
     DataId, NodeId,
+    metadata::MetadataParameters,
     node_link::{InputSource, InputWiring, NodeEnv},
     wire_type::Primitive,
 };
 
 use super::{In, InputId, Notice, Out, TickIn};
 use crate::{
+    descriptor::Descriptor,
     error::{NodeError, NodeResult},
     inbox::Inbox,
     link::{self, Connected},
+    node::log,
     outbox::Outbox,
+    type_check::{SendCheck, of_values},
 };
 
 /// Slots that [`RtNode::output`] commits ahead: enough for short queues and a few held messages.
@@ -117,9 +121,27 @@ impl RtNode {
                 T::NAME
             )));
         }
+        self.check_type(index, T::TYPE_ID)?;
         let affordable = (PREFAULT_BYTES / bytes.max(64)).clamp(1, u64::from(PREFAULT_SLOTS)) as u32;
         self.outbox.prefault(index, bytes, affordable);
         Ok(Out { index, most, of: PhantomData })
+    }
+
+    /// What a handle sends never changes its type: compared once with what the output declares, when
+    /// `DORA_RUNTIME_TYPE_CHECK` asks for it.
+    fn check_type(&self, output: u32, type_id: u32) -> NodeResult<()> {
+        let setup = self.inbox.link().setup();
+        let descriptor = Descriptor::read(setup.descriptor.clone());
+        match SendCheck::from_env(setup, descriptor.as_ref()) {
+            Some(mut types) => types.check(output, &MetadataParameters::new(), &of_values(type_id)),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes a line to the node's log, as [`DoraNode::log`](crate::DoraNode::log) does. Allocates, and makes a system call: for starts,
+    /// ends and faults.
+    pub fn log(&self, level: &str, message: &str) {
+        log::print(self.id().as_str(), log::level(level), message, None, None::<&()>);
     }
 
     fn find_input(&self, name: &str) -> NodeResult<(InputId, &InputWiring)> {
