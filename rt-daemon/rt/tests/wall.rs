@@ -88,7 +88,7 @@ fn the_descriptor_does_not_wait_for_anything() {
 
 #[test]
 fn nodes_stay_small() {
-    for package in ["dora-arrow-codec", "dora-node-api"] {
+    for package in ["dora-arrow-codec", "dora-node-api", "dora-python"] {
         check(
             package,
             &[&["dora-rt", "dora-daemon", "dora-coordinator", "dora-descriptor"], ASYNC, YAML],
