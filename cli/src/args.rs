@@ -32,6 +32,10 @@ pub(crate) enum Command {
     Build(Box<BuildArgs>),
     /// Check a dataflow without building or starting anything
     Validate(ValidateArgs),
+    /// Check this machine; with --rt: is it fit for real time, and what would make it so
+    Doctor(DoctorArgs),
+    /// Run a dataflow and count allocations, page faults, system calls and locks per message
+    Prove(Box<ProveArgs>),
 }
 
 /// `dora run`
@@ -128,6 +132,83 @@ pub(crate) struct ValidateArgs {
     pub(crate) offline: bool,
 }
 
+/// `dora doctor`
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    /// Check and measure what matters for real time
+    #[arg(long)]
+    pub(crate) rt: bool,
+    /// How long the timers of each core are measured, all cores at once; wake-ups take half of it in addition.
+    /// 0 measures nothing
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "5s", requires = "rt")]
+    pub(crate) duration: Duration,
+    /// The cores for real-time nodes: 2,3 or 2-3. Default: the isolated ones, or all are measured
+    #[arg(long, value_name = "LIST", value_parser = core_list, requires = "rt")]
+    pub(crate) cores: Option<CoreList>,
+    /// One JSON document on stdout, nothing else there
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print a script that would fix what was found, with its undo; changes and measures nothing
+    #[arg(long, requires = "rt", conflicts_with_all = ["json", "duration"])]
+    pub(crate) fix_plan: bool,
+    /// Check this dataflow as well
+    #[arg(long, value_name = "PATH", conflicts_with = "rt")]
+    pub(crate) dataflow: Option<PathBuf>,
+    /// Address of a coordinator to check
+    #[arg(long, value_name = "IP", env = "DORA_COORDINATOR_ADDR")]
+    pub(crate) coordinator_addr: Option<std::net::IpAddr>,
+    /// Port of that coordinator
+    #[arg(long, value_name = "PORT", env = "DORA_COORDINATOR_PORT")]
+    pub(crate) coordinator_port: Option<u16>,
+}
+
+/// `dora prove`
+#[derive(Args, Debug)]
+pub(crate) struct ProveArgs {
+    /// The dataflow descriptor (YAML)
+    pub(crate) path: PathBuf,
+    /// Stop when every node that is judged has handled this many messages (taken and sent) after its warm-up
+    #[arg(long, value_name = "N", default_value = "100000")]
+    pub(crate) messages: std::num::NonZeroU64,
+    /// Stop this long after the warm-up, whatever the number of messages
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse, default_value = "10s")]
+    pub(crate) at_most: Duration,
+    /// From a node's first message to where counting begins
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "2s")]
+    pub(crate) warm_up: Duration,
+    /// Judge this node, too, though it has no `rt:` block. May be repeated
+    #[arg(long, value_name = "ID", action = ArgAction::Append)]
+    pub(crate) node: Vec<String>,
+    /// Fail also when something that was to be judged could not be counted
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// One JSON document on stdout, nothing else there
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// What happens when an `rt:` block cannot be applied, as for `dora run`
+    #[arg(long, value_name = "MODE", require_equals = true, default_value = "best-effort")]
+    pub(crate) rt: RtArg,
+    /// Run Python nodes through `uv`
+    #[arg(long)]
+    pub(crate) uv: bool,
+    /// Start nodes with `path: shell`
+    #[arg(long, env = "DORA_ALLOW_SHELL_NODES", value_parser = BoolishValueParser::new())]
+    pub(crate) allow_shell_nodes: bool,
+    /// Least severe level shown: error, warn, info, debug, trace, or stdout for everything
+    #[arg(long, value_name = "LEVEL", env = "DORA_LOG_LEVEL", default_value = "stdout")]
+    pub(crate) log_level: LogLevel,
+    /// How log lines look
+    #[arg(long, value_name = "FORMAT", env = "DORA_LOG_FORMAT", value_enum, default_value_t)]
+    pub(crate) log_format: LogFormat,
+    /// Environment variable for all nodes; a node's own `env:` wins. May be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value, action = ArgAction::Append)]
+    pub(crate) env: Vec<(String, String)>,
+}
+
+/// Cores by number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CoreList(pub(crate) Vec<usize>);
+
 /// Flags about where git and hub sources come from; shared by `run` and `build`.
 #[derive(Args, Debug, Default)]
 pub(crate) struct SourceArgs {
@@ -191,6 +272,21 @@ pub(crate) enum ReportFormat {
     Json,
     /// No report.
     None,
+}
+
+fn core_list(text: &str) -> Result<CoreList, String> {
+    const HOW: &str = "write cores as `2`, `2,3` or `0-3`";
+    let number = |text: &str| text.trim().parse::<usize>().ok().filter(|&core| core < 65_536).ok_or(HOW);
+    let mut cores = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last {
+            return Err(format!("`{part}` ends before it begins; {HOW}"));
+        }
+        cores.extend(first..=last);
+    }
+    Ok(CoreList(cores))
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
@@ -259,6 +355,39 @@ mod tests {
             let error = run(&[flag, value]).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{flag}");
             assert!(error.to_string().contains(flag), "{error}");
+        }
+    }
+
+    fn doctor(flags: &[&str]) -> Result<DoctorArgs, clap::Error> {
+        let all = ["dora", "doctor"].iter().chain(flags);
+        Cli::try_parse_from(all).map(|cli| match cli.command {
+            Command::Doctor(args) => args,
+            other => panic!("not doctor: {other:?}"),
+        })
+    }
+
+    #[test]
+    fn flags_of_the_measurement_need_rt() {
+        assert_eq!(doctor(&["--rt"]).unwrap().duration, Duration::from_secs(5));
+        assert!(doctor(&[]).is_ok() && doctor(&["--json"]).is_ok());
+        for flags in [&["--duration", "1s"][..], &["--cores", "1"], &["--fix-plan"]] {
+            let error = doctor(flags).unwrap_err();
+            assert_eq!(
+                (error.kind(), error.exit_code()),
+                (ErrorKind::MissingRequiredArgument, 2),
+                "{flags:?}"
+            );
+        }
+        assert!(doctor(&["--rt", "--fix-plan", "--json"]).is_err(), "a script is no JSON");
+    }
+
+    #[test]
+    fn cores_are_numbers_and_ranges_and_nothing_else() {
+        let cores = |text| doctor(&["--rt", "--cores", text]).map(|args| args.cores.unwrap().0);
+        assert_eq!(cores("2").unwrap(), [2]);
+        assert_eq!(cores("0-2,5").unwrap(), [0, 1, 2, 5]);
+        for bad in ["", "a", "3-1", "1,", "1;2", "99999999", "-1"] {
+            assert!(cores(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -25,6 +25,8 @@ fn main() -> ExitCode {
         args::Command::Run(args) => commands::run::run(&args),
         args::Command::Build(args) => commands::build::run(&args),
         args::Command::Validate(args) => commands::validate::run(&args),
+        args::Command::Doctor(args) => commands::doctor::run(&args),
+        args::Command::Prove(args) => commands::prove::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,8 @@
 //! One file per command, and what they share: reading the descriptor and saying what is not there yet.
 
 pub(crate) mod build;
+pub(crate) mod doctor;
+pub(crate) mod prove;
 pub(crate) mod run;
 pub(crate) mod validate;
 

@@ -22,6 +22,7 @@ use std::{
 
 use chrono::{Local, Utc};
 use dora_daemon::{
+    observe::RunningNode,
     options::{RtMode, RunEvent, RunOptions, StopRequest},
     report::RunReport,
 };
@@ -59,7 +60,7 @@ pub(crate) fn run(args: &RunArgs) -> CliResult {
         build::all(&dataflow, args.uv)?;
     }
     let logs = dataflow.working_dir.join("out");
-    let report = run_to_the_end(args, dataflow)?;
+    let report = run_to_the_end(args, dataflow, None)?;
     show_report(args, &report)?;
     match report.failure() {
         None => Ok(()),
@@ -78,13 +79,30 @@ fn warn_unknown_filter(args: &RunArgs, dataflow: &Dataflow) {
     }
 }
 
-fn run_to_the_end(args: &RunArgs, dataflow: Dataflow) -> CliResult<RunReport> {
+/// Somebody who looks at the nodes while they run, and says when to stop.
+pub(super) struct Watching {
+    pub(super) observer: mpsc::UnboundedSender<RunningNode>,
+    /// Resolved when the dataflow shall stop.
+    pub(super) enough: oneshot::Receiver<()>,
+}
+
+/// Runs the dataflow and shows what it prints.
+///
+/// # Errors
+/// When it could not be started; not when a node failed.
+pub(super) fn run_to_the_end(
+    args: &RunArgs,
+    dataflow: Dataflow,
+    watching: Option<Watching>,
+) -> CliResult<RunReport> {
     let machinery = |error: io::Error| CliError::new("failed to start the runtime").caused_by(&error);
+    let (observer, enough) = watching.map(|w| (w.observer, w.enough)).unzip();
     let options = RunOptions {
         rt: args.rt.map(RtMode::from).unwrap_or_default(),
         stop_after: args.stop_after,
         allow_shell_nodes: args.allow_shell_nodes,
         uv: args.uv,
+        observer,
         ..RunOptions::default()
     };
     let (events, shown) = mpsc::channel(WAITING_LINES);
@@ -101,7 +119,7 @@ fn run_to_the_end(args: &RunArgs, dataflow: Dataflow) -> CliResult<RunReport> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(machinery)?;
     runtime.block_on(async {
         let mut interrupts = Interrupts::new().map_err(machinery)?;
-        let outcome = supervise(dataflow, options, events, &mut interrupts).await;
+        let outcome = supervise(dataflow, options, events, enough, &mut interrupts).await;
         // What was printed last is shown before the report, unless the terminal hangs and the user is tired of it.
         tokio::select! {
             _ = display_done => {}
@@ -116,6 +134,7 @@ async fn supervise(
     dataflow: Dataflow,
     options: RunOptions,
     events: mpsc::Sender<RunEvent>,
+    mut enough: Option<oneshot::Receiver<()>>,
     interrupts: &mut Interrupts,
 ) -> CliResult<RunReport> {
     let (stop, stop_requests) = mpsc::unbounded_channel();
@@ -124,6 +143,9 @@ async fn supervise(
     loop {
         tokio::select! {
             outcome = &mut running => return outcome.map_err(|error| CliError::from_error(&error)),
+            () = said_enough(&mut enough) => {
+                stop.send(StopRequest::Graceful).unwrap_or_default();
+            }
             () = interrupts.next() => {
                 if request == StopRequest::Graceful && io::stderr().is_terminal() {
                     // Not `eprintln!`: it panics when the terminal is just going away, and that would kill the nodes.
@@ -135,6 +157,21 @@ async fn supervise(
                 request = StopRequest::Kill;
             }
         }
+    }
+}
+
+/// Returns once, when somebody says so.
+async fn said_enough(enough: &mut Option<oneshot::Receiver<()>>) {
+    match enough {
+        // Whoever went away without a word wants nothing, and the run goes on.
+        Some(receiver) => {
+            let said = receiver.await;
+            *enough = None;
+            if said.is_err() {
+                std::future::pending().await
+            }
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -1,0 +1,36 @@
+//! `dora doctor`: is this machine as dora needs it?
+//!
+//! ```text
+//!   without --rt   local: what `dora run` needs         PASS | WARN | FAIL  check: detail
+//!   with --rt      rt: checks and a measurement ─► text or json, or a script with the fixes
+//! ```
+//!
+//! Nothing is changed, whatever the flags. Exit code 1 when something is bad, also beside a complete answer on stdout.
+
+mod json;
+mod local;
+mod rt;
+mod text;
+
+use std::io::{self, Write};
+
+use super::warn_not_yet;
+use crate::{
+    args::{DoctorArgs, given},
+    error::{CliError, CliResult},
+};
+
+/// `dora doctor`
+pub(crate) fn run(args: &DoctorArgs) -> CliResult {
+    warn_not_yet(&given(&[
+        (args.coordinator_addr.is_some(), "--coordinator-addr"),
+        (args.coordinator_port.is_some(), "--coordinator-port"),
+    ]));
+    if args.rt { rt::run(args) } else { local::run(args) }
+}
+
+/// The answer, alone on stdout.
+fn answer(text: &str) -> CliResult {
+    let written = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+    written.map_err(|error| CliError::new("failed to write to stdout").caused_by(&error))
+}
