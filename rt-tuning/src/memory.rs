@@ -109,3 +109,40 @@ pub fn tune_malloc() -> bool {
         false
     }
 }
+
+/// Touches `bytes` of the calling thread's heap and gives them back to its allocator. After [`tune_malloc`] that keeps them, so
+/// blocks that are allocated later lie in pages that are there: a node that cannot do without allocating does not fault too.
+///
+/// # Real time
+/// Up to one page fault per 4 KiB. Before the loop.
+pub fn prefault_heap(bytes: usize) {
+    let mut block = vec![0u8; bytes];
+    block.iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
+    std::hint::black_box(&mut block);
+}
+
+#[cfg(all(test, target_env = "gnu"))]
+mod tests {
+    use super::*;
+    use crate::thread_cost::ThreadCounters;
+
+    #[test]
+    fn what_is_allocated_after_the_heap_was_touched_does_not_fault() {
+        let faults = |touch: fn()| {
+            std::thread::spawn(move || {
+                let counters = ThreadCounters::open();
+                touch();
+                let before = counters.read();
+                let blocks: Vec<Box<[u8]>> = (1..=100u8).map(|n| vec![n; 5000].into()).collect();
+                std::hint::black_box(&blocks);
+                counters.read().since(&before).minor_faults
+            })
+            .join()
+            .unwrap()
+        };
+        assert!(tune_malloc());
+        let (cold, warm) = (faults(|| ()), faults(|| prefault_heap(1 << 20)));
+        // 500 KB are 122 pages; a few may be moved under our hands.
+        assert!(cold >= 50 && warm <= cold / 10, "{cold} faults without, {warm} with");
+    }
+}

@@ -43,6 +43,9 @@ pub mod memory {
         missing("transparent huge pages off")
     }
 
+    /// Touches nothing here.
+    pub fn prefault_heap(_bytes: usize) {}
+
     /// The allocator has no such switch here.
     pub fn tune_malloc() -> bool {
         false

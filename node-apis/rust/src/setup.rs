@@ -9,6 +9,9 @@ use rt_tuning::{TuningError, clock, memory, sched};
 /// Stack that a real-time loop can count on without a page fault, bytes.
 const STACK: usize = 256 << 10;
 
+/// Heap that is there for nodes whose handlers allocate all the same, bytes.
+const HEAP: usize = 1 << 20;
+
 /// Carries out `settings`; one entry per step, in the order they were made.
 pub(crate) fn apply(settings: &RtSettings) -> Vec<SetupStep> {
     let mut steps = Vec::new();
@@ -16,6 +19,7 @@ pub(crate) fn apply(settings: &RtSettings) -> Vec<SetupStep> {
         steps.push(step("memory lock", memory::lock_all()));
         memory::tune_malloc();
         memory::prefault_stack(STACK);
+        memory::prefault_heap(HEAP);
     }
     steps.push(step("transparent huge pages off", memory::disable_thp()));
     steps.push(step("timer slack 1 ns", clock::set_timer_slack(1)));
