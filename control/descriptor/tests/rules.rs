@@ -272,7 +272,10 @@ fn a_chain_between_ends_that_do_not_exist_or_are_not_connected_is_refused() {
         (&chain("from: imu/sample, to: motor/log, within: 2ms"), &["no way leads from output `imu/sample`"]),
         (&chain("from: imu/sample, to: motor/torque"), &["within"]),
         (&chain("from: imu/sample, to: motor/torque, within: 0s"), &["must be more than zero"]),
-        (&chain("from: imu/sample, to: motor/torque, within: 2ms, on_miss: panic"), &["expected one of `warn`, `skip`, `stop`"]),
+        (
+            &chain("from: imu/sample, to: motor/torque, within: 2ms, on_miss: panic"),
+            &["expected one of `warn`, `skip`, `stop`"],
+        ),
     ]);
 }
 
