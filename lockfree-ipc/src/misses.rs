@@ -237,7 +237,7 @@ mod tests {
         let miss = |n: u64| Miss {
             taken_ns: n * 10_000,
             input: 3,
-            chain: (n % 2 == 0).then_some(7),
+            chain: n.is_multiple_of(2).then_some(7),
             seq: n,
             latency_ns: 1_000 + (n * 37) % 101,
             limit_ns: 1_000,
