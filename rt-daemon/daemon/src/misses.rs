@@ -100,12 +100,15 @@ fn clause(miss: &Miss, node: &Node) -> String {
             format!("the nodes before used up {}", time(miss.latency_ns.saturating_sub(miss.hop_ns)))
         }
         Why::Handler => format!(
-            "it waited {} while the node was busy; its handler for `{}` took {}",
+            "it waited {} while the node was busy; its handler for `{}` took {}{}",
             time(busy),
             input(miss.handler_input),
-            time(miss.handler_ns)
+            time(miss.handler_ns),
+            held_up(miss, busy)
         ),
-        Why::Queue => format!("it lay in the queue for {}, behind others", time(busy)),
+        Why::Queue => {
+            format!("it lay in the queue for {}, behind others{}", time(busy), held_up(miss, busy))
+        }
         Why::RunQueue => format!(
             "another thread had the core: {} in the run queue within {window}, core {}",
             time(miss.run_delay_ns),
@@ -122,6 +125,18 @@ fn clause(miss: &Miss, node: &Node) -> String {
             time(waking),
             miss.cores.0
         ),
+    }
+}
+
+/// What may have held the node up while it was busy: its handler need not be to blame.
+fn held_up(miss: &Miss, busy: u64) -> String {
+    if miss.run_delay_ns >= busy / 2 {
+        let (delay, window) = (time(miss.run_delay_ns), time(miss.window_ns));
+        format!(" (ready, but without a core for {delay} within {window})")
+    } else if miss.major_faults > 0 {
+        format!(" ({} page faults from disk within {})", miss.major_faults, time(miss.window_ns))
+    } else {
+        String::new()
     }
 }
 
@@ -331,6 +346,12 @@ mod tests {
             sentence(&busy, &flow.nodes[1], None),
             "`a/image`: message 7 was 2.00 ms old when it was taken, 500.0 µs allowed: it waited 2.00 ms while the \
              node was busy; its handler for `tick` took 3.00 ms"
+        );
+        let robbed = Miss { run_delay_ns: 2 * MS, ..busy };
+        let text = sentence(&robbed, &flow.nodes[1], None);
+        assert!(
+            text.ends_with("took 3.00 ms (ready, but without a core for 2.00 ms within 400.00 ms)"),
+            "{text}"
         );
     }
 }
