@@ -1,7 +1,8 @@
 //! An event becomes the dictionary that Python nodes know.
 
 use dora_arrow_codec::internal;
-use dora_node_api::{Event, Metadata, StopCause};
+use dora_node_api::{Event, Metadata, StopCause, dora_core::config::DataId};
+use parking_lot::Mutex;
 use pyo3::{
     intern,
     prelude::*,
@@ -10,6 +11,11 @@ use pyo3::{
 use serde_json::Value;
 
 use crate::{metadata, time, values};
+
+/// Names of inputs that are remembered.
+const KEPT: usize = 64;
+
+static NAMES: Mutex<Vec<(DataId, Py<PyString>)>> = Mutex::new(Vec::new());
 
 /// The event as a dictionary with the keys `type`, `kind`, and what belongs to the type.
 pub(crate) fn to_dict(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyDict>> {
@@ -23,7 +29,7 @@ pub(crate) fn to_dict(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyDict
     match event {
         Event::Input { id: input, metadata: about, data } => {
             begin(intern!(py, "INPUT"))?;
-            id(input.as_str())?;
+            dict.set_item(intern!(py, "id"), input_name(py, &input))?;
             value(values::to_python(py, internal::array_ref(&data))?)?;
             dict.set_item(intern!(py, "metadata"), metadata_dict(py, about)?)?;
         }
@@ -79,6 +85,19 @@ pub(crate) fn to_dict(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyDict
         _ => begin(intern!(py, "UNKNOWN"))?,
     }
     Ok(dict)
+}
+
+/// The name of an input as a Python string, made once.
+fn input_name(py: Python<'_>, input: &DataId) -> Py<PyString> {
+    let mut names = NAMES.lock();
+    if let Some((_, name)) = names.iter().find(|(known, _)| known == input) {
+        return name.clone_ref(py);
+    }
+    let name = PyString::intern(py, input.as_str()).unbind();
+    if names.len() < KEPT {
+        names.push((input.clone(), name.clone_ref(py)));
+    }
+    name
 }
 
 fn metadata_dict(py: Python<'_>, about: Metadata) -> PyResult<Bound<'_, PyDict>> {

@@ -12,7 +12,7 @@
 //! to the `dora` of this build. Two runs at the same time wait for each other.
 //!
 //! - `DORA_PYTEST_ARGS="-k builder -x"` goes to pytest as it is;
-//! - `DORA_BIN=…` tests another `dora`;
+//! - `DORA_BIN=…` tests another `dora`, `DORA_NATIVE_NODES=…` with the native nodes in that folder;
 //! - `PYTHON=python3.12` takes another interpreter.
 
 use std::{
@@ -46,10 +46,10 @@ fn python_tests_and_examples_pass_on_a_wheel_of_this_source() {
     let venv = Venv::of(&work, &python, &version);
     let made = started.elapsed();
     install_wheel(&venv, &work);
-    let dora = dora();
+    let (dora, natives) = (dora(), native_nodes());
     link(&dora, &venv.program("dora"));
     let built = started.elapsed();
-    let summary = pytest(&venv, &dora, &work);
+    let summary = pytest(&venv, &dora, &natives, &work);
     println!(
         "environment {:.1} s, wheel {:.1} s, pytest {:.1} s: {summary}",
         made.as_secs_f64(),
@@ -141,22 +141,40 @@ fn dora() -> PathBuf {
     if let Some(given) = env::var_os("DORA_BIN") {
         return fs::canonicalize(given).expect("DORA_BIN names a file");
     }
-    // target/<profile>/deps/pytest-<hash>
-    let own = env::current_exe().expect("a test knows its own path");
-    let binaries = own.ancestors().nth(2).expect("a test lies in target/<profile>/deps");
-    let dora = binaries.join("dora");
+    let dora = binaries().join("dora");
     if !dora.exists() {
-        let mut build = Command::new(env!("CARGO"));
-        build
-            .args(["build", "-p", "dora-cli", "--target-dir"])
-            .arg(binaries.parent().expect("target folder"));
-        build.current_dir(PACKAGE);
-        if binaries.ends_with("release") {
-            build.arg("--release");
-        }
-        succeed(&mut build);
+        build("dora-cli");
     }
     dora
+}
+
+/// The folder of the native nodes that run beside Python ones. They must speak the language of `dora`: those that are
+/// there may be older.
+fn native_nodes() -> PathBuf {
+    if let Some(given) = env::var_os("DORA_NATIVE_NODES") {
+        return fs::canonicalize(given).expect("DORA_NATIVE_NODES names a folder");
+    }
+    build("inverted-pendulum");
+    binaries()
+}
+
+/// `target/<profile>`
+fn binaries() -> PathBuf {
+    // target/<profile>/deps/pytest-<hash>
+    let own = env::current_exe().expect("a test knows its own path");
+    own.ancestors().nth(2).expect("a test lies in target/<profile>/deps").to_owned()
+}
+
+/// Builds the programs of a package of this workspace in the profile of this test.
+fn build(package: &str) {
+    let binaries = binaries();
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--bins", "-p", package, "--target-dir"]);
+    build.arg(binaries.parent().expect("target folder")).current_dir(PACKAGE);
+    if binaries.ends_with("release") {
+        build.arg("--release");
+    }
+    succeed(&mut build);
 }
 
 /// `dora` in the environment, as `pip install` would put it there.
@@ -168,7 +186,7 @@ fn link(dora: &Path, in_venv: &Path) {
 }
 
 /// Runs pytest over this folder; gives its last line. Nothing is written to the source tree.
-fn pytest(venv: &Venv, dora: &Path, work: &Path) -> String {
+fn pytest(venv: &Venv, dora: &Path, natives: &Path, work: &Path) -> String {
     let mut pytest = venv.python();
     pytest.args(["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", "--durations=5"]);
     pytest.arg("--basetemp").arg(work.join("runs"));
@@ -176,7 +194,7 @@ fn pytest(venv: &Venv, dora: &Path, work: &Path) -> String {
         pytest.args(more.split_whitespace());
     }
     pytest.arg(Path::new(PACKAGE).join("tests")).current_dir(work);
-    pytest.env("DORA_BIN", dora).env("PYTHONDONTWRITEBYTECODE", "1");
+    pytest.env("DORA_BIN", dora).env("DORA_NATIVE_NODES", natives).env("PYTHONDONTWRITEBYTECODE", "1");
     // The environment is the active one, in every respect.
     let path = env::var_os("PATH").unwrap_or_default();
     let places = [venv.0.join("bin")].into_iter().chain(env::split_paths(&path));

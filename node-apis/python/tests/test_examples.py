@@ -14,6 +14,7 @@ from conftest import HUNG, ROOT, Ended
 
 #: With edges on which messages may go missing by design: the streaming example flushes its queue.
 EXAMPLES = {
+    "module-dataflow": [],
     "python-async": [],
     "python-concurrent-rw": [],
     "python-dataflow": [],
@@ -24,6 +25,7 @@ EXAMPLES = {
     "python-logging": [],
     "python-multiple-arrays": [],
     "streaming-example": ["sink/chunk"],
+    "typed-dataflow": [],
 }
 
 
