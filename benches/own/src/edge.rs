@@ -9,8 +9,9 @@
 
 use std::os::fd::OwnedFd;
 
+pub use bench_support::Wait;
 use bench_support::{
-    Call, Called, Hist, Metrics,
+    Call, Called, Hist, Job, Metrics, Work,
     peer::{self, borrow, run},
     place::Class,
 };
@@ -19,9 +20,9 @@ use lockfree_ipc::{
     ArenaFds, ArenaSpec, Doorbell, EdgeSpec, Header, MAX_HELD, Policy, Publisher, Sample, Subscriber, arena,
     doorbell, edge,
 };
-use rt_tuning::clock::{monotonic_ns, sleep_until};
+use rt_tuning::clock::monotonic_ns;
 
-use crate::{BATCH, PERIOD_NS, WARM_UP};
+use crate::{PERIOD_NS, WARM_UP, job};
 
 /// Payloads up to this size are written and read whole, bytes.
 const WHOLE: usize = 4096;
@@ -106,21 +107,6 @@ impl Receiver {
     }
 }
 
-/// How a reader waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
-    /// It never sleeps.
-    Spin,
-    /// It sleeps at once.
-    Park,
-}
-
-impl Wait {
-    fn from_number(n: u64) -> Self {
-        if n == 0 { Self::Spin } else { Self::Park }
-    }
-}
-
 /// Writes a message of `size` bytes that carries `number`, and sends it.
 #[inline]
 fn send(publisher: &mut Publisher, size: usize, number: u64, header: &Header) -> eyre::Result<()> {
@@ -173,8 +159,25 @@ pub fn play(called: &mut Called) -> eyre::Result<bool> {
 /// # Errors
 /// As [`peer::run`].
 pub fn round_trip(wait: Wait, class: Class, count: u64, size: u64) -> eyre::Result<Metrics> {
+    one(&job(Work::RoundTrip, wait, class, count, size))
+}
+
+/// The run that a job asks for.
+///
+/// # Errors
+/// As [`peer::run`]; for a stream also when a message was lost or out of order.
+pub fn one(job: &Job) -> eyre::Result<Metrics> {
+    match job.work {
+        Work::RoundTrip => there_and_back(job),
+        Work::Paced => one_way(["edge-paced-send", "edge-paced-take"], job),
+        Work::Stream => one_way(["edge-stream-send", "edge-stream-take"], job),
+    }
+}
+
+fn there_and_back(job: &Job) -> eyre::Result<Metrics> {
+    let (class, size) = (job.class, job.size);
     let (there, back) = (Channel::create(size)?, Channel::create(size)?);
-    let numbers = [count, size, wait as u64];
+    let numbers = job.numbers();
     let pong =
         borrow([&there.arena.read, &there.edge, &there.bell, &back.arena.write, &back.edge, &back.bell]);
     let ping =
@@ -185,8 +188,8 @@ pub fn round_trip(wait: Wait, class: Class, count: u64, size: u64) -> eyre::Resu
 }
 
 /// Two roles over one channel: sender on core 0, reader on core 1; the metrics of the reader.
-fn one_way(roles: [&str; 2], class: Class, numbers: &[u64]) -> eyre::Result<Metrics> {
-    let there = Channel::create(numbers[1])?;
+fn one_way(roles: [&str; 2], job: &Job) -> eyre::Result<Metrics> {
+    let (there, class, numbers) = (Channel::create(job.size)?, job.class, &job.numbers());
     let fds = borrow([&there.arena.write, &there.edge, &there.bell]);
     let send = Call { role: roles[0], core: 0, class, numbers, fds };
     let fds = borrow([&there.arena.read, &there.edge, &there.bell]);
@@ -199,7 +202,7 @@ fn one_way(roles: [&str; 2], class: Class, numbers: &[u64]) -> eyre::Result<Metr
 /// # Errors
 /// As [`peer::run`].
 pub fn paced(class: Class, count: u64, size: u64) -> eyre::Result<Metrics> {
-    one_way(["edge-paced-send", "edge-paced-take"], class, &[count, size, Wait::Park as u64])
+    one(&job(Work::Paced, Wait::Park, class, count, size))
 }
 
 /// Messages per second, back to back, none lost: `msg/s`.
@@ -207,7 +210,7 @@ pub fn paced(class: Class, count: u64, size: u64) -> eyre::Result<Metrics> {
 /// # Errors
 /// As [`peer::run`]; also when a message was lost or out of order.
 pub fn stream(wait: Wait, class: Class, count: u64, size: u64) -> eyre::Result<Metrics> {
-    one_way(["edge-stream-send", "edge-stream-take"], class, &[count, size, wait as u64])
+    one(&job(Work::Stream, wait, class, count, size))
 }
 
 /// Lateness of a doorbell's deadline at 1 kHz, on core 1: what a node's timer sleeps on.
@@ -222,92 +225,66 @@ pub fn timer(class: Class, count: u64) -> eyre::Result<Metrics> {
 
 fn ping(called: &mut Called) -> eyre::Result<Metrics> {
     let (mut publisher, mut back) = (sender(called, 0)?, receiver(called, 3)?);
-    let (count, size) = (called.number(0)?, called.number(1)? as usize);
-    let wait = Wait::from_number(called.number(2)?);
+    let job = Job::of(called)?;
     called.settle()?;
-    // A sleeping round trip is long enough to read the clock for each.
-    let batch = if wait == Wait::Spin { BATCH } else { 1 };
-    let (header, mut hist) = (Header::default(), Hist::new());
-    for first in (0..count / batch * batch).step_by(batch as usize) {
-        let start = monotonic_ns();
-        for i in first..first + batch {
-            send(&mut publisher, size, i, &header)?;
-            read(&back.wait(wait)?, i)?;
-        }
-        if first >= WARM_UP {
-            hist.record((monotonic_ns() - start) as f64 / (2 * batch) as f64);
-        }
-    }
-    Ok(hist.metrics())
+    let header = Header::default();
+    let hist = job.time_round_trips(|i| {
+        send(&mut publisher, job.size as usize, i, &header)?;
+        read(&back.wait(job.wait)?, i)
+    })?;
+    hist.finish()
 }
 
 fn pong(called: &mut Called) -> eyre::Result<Metrics> {
     let (mut there, mut publisher) = (receiver(called, 0)?, sender(called, 3)?);
-    let (count, size) = (called.number(0)?, called.number(1)? as usize);
-    let wait = Wait::from_number(called.number(2)?);
+    let job = Job::of(called)?;
     called.settle()?;
-    let batch = if wait == Wait::Spin { BATCH } else { 1 };
     let header = Header::default();
-    for i in 0..count / batch * batch {
-        read(&there.wait(wait)?, i)?;
-        send(&mut publisher, size, i, &header)?;
+    for i in 0..job.round_trips() {
+        read(&there.wait(job.wait)?, i)?;
+        send(&mut publisher, job.size as usize, i, &header)?;
     }
     Ok(Metrics::new())
 }
 
 fn paced_send(called: &mut Called) -> eyre::Result<Metrics> {
-    let (mut publisher, count) = (sender(called, 0)?, called.number(0)?);
-    let size = called.number(1)? as usize;
+    let (mut publisher, job) = (sender(called, 0)?, Job::of(called)?);
     called.settle()?;
-    let start = monotonic_ns() + 50 * PERIOD_NS;
-    for i in 0..count {
-        sleep_until(start + i * PERIOD_NS);
+    job.pace(|i| {
         let header = Header { send_ns: monotonic_ns(), ..Header::default() };
-        send(&mut publisher, size, i, &header)?;
-    }
-    Ok(Metrics::new())
+        send(&mut publisher, job.size as usize, i, &header)
+    })
 }
 
 fn paced_take(called: &mut Called) -> eyre::Result<Metrics> {
-    let (mut there, count) = (receiver(called, 0)?, called.number(0)?);
+    let (mut there, job) = (receiver(called, 0)?, Job::of(called)?);
     called.settle()?;
-    let mut hist = Hist::new();
-    for i in 0..count {
-        let sample = there.park()?;
-        let late = monotonic_ns() - sample.header().send_ns;
+    let hist = job.time_paced(|i| {
+        let sample = there.wait(job.wait)?;
         read(&sample, i)?;
-        if i >= WARM_UP {
-            hist.record(late as f64);
-        }
-    }
-    Ok(hist.metrics())
+        Ok(sample.header().send_ns)
+    })?;
+    hist.finish()
 }
 
 fn stream_send(called: &mut Called) -> eyre::Result<Metrics> {
-    let (mut publisher, count) = (sender(called, 0)?, called.number(0)?);
-    let size = called.number(1)? as usize;
+    let (mut publisher, job) = (sender(called, 0)?, Job::of(called)?);
     called.settle()?;
     let header = Header::default();
-    for i in 0..count {
-        send(&mut publisher, size, i, &header)?;
+    for i in 0..job.count {
+        send(&mut publisher, job.size as usize, i, &header)?;
     }
     Ok(Metrics::new())
 }
 
 fn stream_take(called: &mut Called) -> eyre::Result<Metrics> {
-    let (mut there, count) = (receiver(called, 0)?, called.number(0)?);
-    let wait = Wait::from_number(called.number(2)?);
+    let (mut there, job) = (receiver(called, 0)?, Job::of(called)?);
     called.settle()?;
-    read(&there.wait(wait)?, 0)?;
-    let start = monotonic_ns();
-    for i in 1..count {
-        read(&there.wait(wait)?, i)?;
-    }
-    let rate = (count - 1) as f64 * 1e9 / (monotonic_ns() - start) as f64;
+    let metrics = job.time_stream(|i| read(&there.wait(job.wait)?, i))?;
     if there.subscriber.queued() != 0 {
         bail!("more messages arrived than were sent");
     }
-    Ok(Metrics::from([("msg/s".to_owned(), rate)]))
+    Ok(metrics)
 }
 
 fn timer_role(called: &mut Called) -> eyre::Result<Metrics> {

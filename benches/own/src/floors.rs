@@ -8,14 +8,15 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bench_support::{
-    Call, Called, Hist, Metrics,
+    Call, Called, Hist, Job, Metrics, Wait, Work,
     peer::{self, borrow, run},
     place::Class,
     shared::{self, Lines, futex_wait, futex_wake},
 };
+use eyre::bail;
 use rt_tuning::clock::{monotonic_ns, sleep_until};
 
-use crate::{BATCH, PERIOD_NS, WARM_UP};
+use crate::{PERIOD_NS, WARM_UP, job};
 
 /// Plays a role of this file; false when it is none.
 ///
@@ -37,12 +38,25 @@ pub fn play(called: &mut Called) -> eyre::Result<bool> {
 }
 
 /// Two roles over one page of lines; the metrics of the second.
-fn pair(roles: [&str; 2], class: Class, count: u64) -> eyre::Result<Metrics> {
-    let lines = shared::create()?;
-    let numbers = [count];
+fn pair(roles: [&str; 2], job: &Job) -> eyre::Result<Metrics> {
+    let (lines, class, numbers) = (shared::create()?, job.class, job.numbers());
     let call =
         |core: usize| Call { role: roles[core], core, class, numbers: &numbers, fds: borrow([&lines]) };
     Ok(run(&[call(0), call(1)])?.pop().unwrap_or_default())
+}
+
+/// The run that a job asks for: a cache line where it spins, a futex where it sleeps. A floor has no size, and no queue
+/// that a stream could go through.
+///
+/// # Errors
+/// As [`peer::run`]; a stream is refused.
+pub fn one(job: &Job) -> eyre::Result<Metrics> {
+    match (job.work, job.wait) {
+        (Work::RoundTrip, Wait::Spin) => pair(["floor-handoff-pong", "floor-handoff-ping"], job),
+        (Work::RoundTrip, Wait::Park) => pair(["floor-futex-pong", "floor-futex-ping"], job),
+        (Work::Paced, _) => pair(["floor-paced-send", "floor-paced-take"], job),
+        (Work::Stream, _) => bail!("there is no floor for a stream"),
+    }
 }
 
 /// Half a round trip of one cache line between two spinning processes.
@@ -50,7 +64,7 @@ fn pair(roles: [&str; 2], class: Class, count: u64) -> eyre::Result<Metrics> {
 /// # Errors
 /// As [`peer::run`].
 pub fn handoff(class: Class, count: u64) -> eyre::Result<Metrics> {
-    pair(["floor-handoff-pong", "floor-handoff-ping"], class, count)
+    one(&job(Work::RoundTrip, Wait::Spin, class, count, 64))
 }
 
 /// Half a round trip of two sleeping processes.
@@ -58,7 +72,7 @@ pub fn handoff(class: Class, count: u64) -> eyre::Result<Metrics> {
 /// # Errors
 /// As [`peer::run`].
 pub fn futex(class: Class, count: u64) -> eyre::Result<Metrics> {
-    pair(["floor-futex-pong", "floor-futex-ping"], class, count)
+    one(&job(Work::RoundTrip, Wait::Park, class, count, 64))
 }
 
 /// From the stamp to the awakened reader, one message per millisecond.
@@ -66,7 +80,7 @@ pub fn futex(class: Class, count: u64) -> eyre::Result<Metrics> {
 /// # Errors
 /// As [`peer::run`].
 pub fn paced(class: Class, count: u64) -> eyre::Result<Metrics> {
-    pair(["floor-paced-send", "floor-paced-take"], class, count)
+    one(&job(Work::Paced, Wait::Park, class, count, 64))
 }
 
 /// Lateness of an absolute sleep at 1 kHz, on core 1.
@@ -79,29 +93,24 @@ pub fn timer(class: Class, count: u64) -> eyre::Result<Metrics> {
 }
 
 fn handoff_ping(called: &mut Called) -> eyre::Result<Metrics> {
-    let (lines, count) = (Lines::map(&called.fd(0)?)?, called.number(0)?);
+    let (lines, job) = (Lines::map(&called.fd(0)?)?, Job::of(called)?);
     called.settle()?;
-    let (flag, mut hist) = (&lines.line(0).flag, Hist::new());
-    for batch in 0..count / BATCH {
-        let start = monotonic_ns();
-        for i in batch * BATCH..(batch + 1) * BATCH {
-            flag.store(2 * i + 1, Ordering::Release);
-            while flag.load(Ordering::Acquire) != 2 * i + 2 {
-                std::hint::spin_loop();
-            }
+    let flag = &lines.line(0).flag;
+    let hist = job.time_round_trips(|i| {
+        flag.store(2 * i + 1, Ordering::Release);
+        while flag.load(Ordering::Acquire) != 2 * i + 2 {
+            std::hint::spin_loop();
         }
-        if batch * BATCH >= WARM_UP {
-            hist.record((monotonic_ns() - start) as f64 / (2 * BATCH) as f64);
-        }
-    }
-    Ok(hist.metrics())
+        Ok(())
+    })?;
+    hist.finish()
 }
 
 fn handoff_pong(called: &mut Called) -> eyre::Result<Metrics> {
-    let (lines, count) = (Lines::map(&called.fd(0)?)?, called.number(0)?);
+    let (lines, job) = (Lines::map(&called.fd(0)?)?, Job::of(called)?);
     called.settle()?;
     let flag = &lines.line(0).flag;
-    for i in 0..count / BATCH * BATCH {
+    for i in 0..job.round_trips() {
         while flag.load(Ordering::Acquire) != 2 * i + 1 {
             std::hint::spin_loop();
         }
@@ -129,25 +138,22 @@ fn post(word: &AtomicU32, value: u32) {
 }
 
 fn futex_ping(called: &mut Called) -> eyre::Result<Metrics> {
-    let (lines, count) = (Lines::map(&called.fd(0)?)?, called.number(0)? as u32);
+    let (lines, job) = (Lines::map(&called.fd(0)?)?, Job::of(called)?);
     called.settle()?;
-    let (there, back, mut hist) = (&lines.line(0).futex, &lines.line(1).futex, Hist::new());
-    for i in 1..=count {
-        let start = monotonic_ns();
-        post(there, i);
-        await_word(back, i);
-        if u64::from(i) > WARM_UP {
-            hist.record((monotonic_ns() - start) as f64 / 2.0);
-        }
-    }
-    Ok(hist.metrics())
+    let (there, back) = (&lines.line(0).futex, &lines.line(1).futex);
+    let hist = job.time_round_trips(|i| {
+        post(there, i as u32 + 1);
+        await_word(back, i as u32 + 1);
+        Ok(())
+    })?;
+    hist.finish()
 }
 
 fn futex_pong(called: &mut Called) -> eyre::Result<Metrics> {
-    let (lines, count) = (Lines::map(&called.fd(0)?)?, called.number(0)? as u32);
+    let (lines, job) = (Lines::map(&called.fd(0)?)?, Job::of(called)?);
     called.settle()?;
     let (there, back) = (&lines.line(0).futex, &lines.line(1).futex);
-    for i in 1..=count {
+    for i in 1..=job.round_trips() as u32 {
         await_word(there, i);
         post(back, i);
     }
@@ -155,37 +161,38 @@ fn futex_pong(called: &mut Called) -> eyre::Result<Metrics> {
 }
 
 fn paced_send(called: &mut Called) -> eyre::Result<Metrics> {
-    let (lines, count) = (Lines::map(&called.fd(0)?)?, called.number(0)? as u32);
+    let (lines, job) = (Lines::map(&called.fd(0)?)?, Job::of(called)?);
     called.settle()?;
     let line = lines.line(0);
-    let start = monotonic_ns() + 50 * PERIOD_NS;
-    for i in 1..=count {
-        sleep_until(start + u64::from(i) * PERIOD_NS);
+    job.pace(|i| {
         line.stamp.store(monotonic_ns(), Ordering::Relaxed);
-        post(&line.futex, i);
-    }
-    Ok(Metrics::new())
+        post(&line.futex, i as u32 + 1);
+        Ok(())
+    })
 }
 
 fn paced_take(called: &mut Called) -> eyre::Result<Metrics> {
-    let (lines, count) = (Lines::map(&called.fd(0)?)?, called.number(0)? as u32);
+    let (lines, job) = (Lines::map(&called.fd(0)?)?, Job::of(called)?);
     called.settle()?;
-    let (line, mut hist) = (lines.line(0), Hist::new());
-    let mut seen = 0;
-    while seen < count {
+    let (line, warm_up) = (lines.line(0), job.warm_up(WARM_UP));
+    let (mut hist, mut seen) = (Hist::keeping(job.count), 0);
+    while seen < job.count {
         let now = line.futex.load(Ordering::Acquire);
-        if now == seen {
-            futex_wait(&line.futex, now);
+        if u64::from(now) == seen {
+            match job.wait {
+                Wait::Spin => std::hint::spin_loop(),
+                Wait::Park => futex_wait(&line.futex, now),
+            }
             continue;
         }
         let late = monotonic_ns() - line.stamp.load(Ordering::Relaxed);
         // A reader that missed one has no stamp of it: then the next is what it sees.
-        seen = now;
-        if u64::from(seen) > WARM_UP {
+        seen = u64::from(now);
+        if seen > warm_up {
             hist.record(late as f64);
         }
     }
-    Ok(hist.metrics())
+    hist.finish()
 }
 
 fn nanosleep(called: &mut Called) -> eyre::Result<Metrics> {

@@ -16,7 +16,7 @@ pub mod nodes;
 pub mod usage;
 pub mod yardstick;
 
-use bench_support::Called;
+use bench_support::{Called, Job, Wait, Work, place::Class};
 
 /// Plays a role of this crate. False when it is not one of ours.
 ///
@@ -28,6 +28,17 @@ pub fn play(called: &mut Called) -> eyre::Result<bool> {
         return Ok(true);
     }
     Ok(floors::play(called)? || edge::play(called)?)
+}
+
+/// A job of the figures: one message per millisecond, spinning round trips timed in batches, a stream as a whole.
+pub fn job(work: Work, wait: Wait, class: Class, count: u64, size: u64) -> Job {
+    let batch = match work {
+        Work::RoundTrip if wait == Wait::Spin => BATCH,
+        Work::Stream => count,
+        // A sleeping round trip is long enough to read the clock for each.
+        _ => 1,
+    };
+    Job { work, wait, class, size, count, period_ns: PERIOD_NS, batch }
 }
 
 /// Messages per run, by kind of work.

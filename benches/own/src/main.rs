@@ -1,4 +1,4 @@
-//! `own`: prints our figures beside their floors, as tables and as lines of JSON.
+//! `own`: prints our figures beside their floors, as tables and as lines of JSON; or does one run for a driver.
 
 use bench_own::{
     Counts,
@@ -11,7 +11,7 @@ use bench_own::{
     },
     usage, yardstick,
 };
-use bench_support::{Called, Figure, figure::Bar};
+use bench_support::{Called, Figure, Job, Metrics, figure::Bar, job};
 use rt_tuning::alloc_guard::AllocGuard;
 
 /// Counts what the measured threads of the nodes ask of it.
@@ -83,9 +83,21 @@ fn figures(options: &Options) -> Vec<Figure<'static>> {
     ]
 }
 
+/// A contestant of a driver, by name.
+fn contestant(name: &str, job: &Job) -> Option<eyre::Result<Metrics>> {
+    Some(match name {
+        "floor" => floors::one(job),
+        "edge" => edge::one(job),
+        "rt" => nodes::one(Rt, job),
+        "familiar" => nodes::one(Familiar, job),
+        _ => return None,
+    })
+}
+
 fn main() -> eyre::Result<()> {
     match Called::from_args()? {
         Some(called) => command::play(called),
+        None if job::serve(contestant)? => Ok(()),
         None => command::run(figures),
     }
 }

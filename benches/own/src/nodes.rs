@@ -7,7 +7,7 @@
 
 use std::os::fd::IntoRawFd;
 
-use bench_support::{Called, Hist, Metrics, peer, place::Class};
+use bench_support::{Called, Hist, Job, Metrics, Work, peer, place::Class};
 use dora_node_api::{
     ArrowTypeInfo, DoraNode, Event, EventStream, MetadataParameters,
     dora_core::config::DataId,
@@ -19,15 +19,12 @@ use dora_protocol::{
     rt::WaitPolicy,
 };
 use eyre::{bail, eyre};
-use rt_tuning::{
-    alloc_guard,
-    clock::{monotonic_ns, sleep_until},
-    sched,
-};
+use rt_tuning::{alloc_guard, clock::monotonic_ns, sched};
 
 use crate::{
-    BATCH, PERIOD_NS, WARM_UP,
+    PERIOD_NS, WARM_UP,
     edge::Wait,
+    job,
     launcher::{Pairing, run},
     usage,
 };
@@ -197,24 +194,17 @@ pub fn play(called: &mut Called) -> eyre::Result<bool> {
 }
 
 /// Two nodes; the metrics of the second, with what the first was charged added to the same names.
-fn pair(
-    through: Through,
-    roles: [&str; 2],
-    class: Class,
-    wait: Wait,
-    (count, size): (u64, u64),
-    tick: bool,
-) -> eyre::Result<Metrics> {
+fn pair(through: Through, roles: [&str; 2], job: &Job, tick: bool) -> eyre::Result<Metrics> {
     let prefix = if through == Through::Rt { "rt" } else { "familiar" };
     let roles =
         roles.map(|role| if role == "node-idle" { role.to_owned() } else { format!("{prefix}-{role}") });
-    let wait_policy = if wait == Wait::Spin { WaitPolicy::Spin } else { WaitPolicy::Park };
+    let wait_policy = if job.wait == Wait::Spin { WaitPolicy::Spin } else { WaitPolicy::Park };
     let mut metrics = run(&Pairing {
         roles: [&roles[0], &roles[1]],
-        class,
+        class: job.class,
         wait: wait_policy,
-        numbers: &[count, size, wait as u64],
-        max_bytes: size,
+        numbers: &job.numbers(),
+        max_bytes: job.size,
         tick,
     })?;
     let mut second = metrics.pop().unwrap_or_default();
@@ -225,6 +215,19 @@ fn pair(
         }
     }
     Ok(second)
+}
+
+/// The run that a job asks for.
+///
+/// # Errors
+/// As [`run`].
+pub fn one(through: Through, job: &Job) -> eyre::Result<Metrics> {
+    let roles = match job.work {
+        Work::RoundTrip => ["pong", "ping"],
+        Work::Paced => ["paced-send", "paced-take"],
+        Work::Stream => ["stream-send", "stream-take"],
+    };
+    pair(through, roles, job, false)
 }
 
 /// Half a round trip; also what both sides together asked of the kernel and the allocator per message.
@@ -238,7 +241,7 @@ pub fn round_trip(
     count: u64,
     size: u64,
 ) -> eyre::Result<Metrics> {
-    pair(through, ["pong", "ping"], class, wait, (count, size), false)
+    one(through, &job(Work::RoundTrip, wait, class, count, size))
 }
 
 /// From before the loan to the awakened reader, one message per millisecond.
@@ -246,7 +249,7 @@ pub fn round_trip(
 /// # Errors
 /// As [`run`].
 pub fn paced(through: Through, class: Class, count: u64, size: u64) -> eyre::Result<Metrics> {
-    pair(through, ["paced-send", "paced-take"], class, Wait::Park, (count, size), false)
+    one(through, &job(Work::Paced, Wait::Park, class, count, size))
 }
 
 /// Messages per second, back to back, none lost: `msg/s`.
@@ -254,7 +257,7 @@ pub fn paced(through: Through, class: Class, count: u64, size: u64) -> eyre::Res
 /// # Errors
 /// As [`run`].
 pub fn stream(through: Through, wait: Wait, class: Class, count: u64, size: u64) -> eyre::Result<Metrics> {
-    pair(through, ["stream-send", "stream-take"], class, wait, (count, size), false)
+    one(through, &job(Work::Stream, wait, class, count, size))
 }
 
 /// Lateness of a timer input of 1 kHz, on core 1.
@@ -262,7 +265,7 @@ pub fn stream(through: Through, wait: Wait, class: Class, count: u64, size: u64)
 /// # Errors
 /// As [`run`].
 pub fn timer(through: Through, class: Class, count: u64) -> eyre::Result<Metrics> {
-    pair(through, ["node-idle", "timer"], class, Wait::Park, (count, 64), true)
+    pair(through, ["node-idle", "timer"], &job(Work::Paced, Wait::Park, class, count, 64), true)
 }
 
 /// Pins this process, as a daemon does before it starts a node, and joins.
@@ -281,94 +284,62 @@ fn join<A: Api>(called: &mut Called) -> eyre::Result<A> {
     Ok(api)
 }
 
-fn batch(called: &Called) -> eyre::Result<u64> {
-    Ok(if called.number(2)? == Wait::Spin as u64 { BATCH } else { 1 })
-}
-
-/// Whole batches of messages, and the message from which on their cost is counted: the first tenth is warm-up, in
-/// which the rings come round and heap and caches fill.
-fn span(count: u64, batch: u64) -> (u64, u64) {
-    (count / batch * batch, count / 10 / batch * batch)
+/// The message from which on their cost is counted: the first tenth is warm-up, in which the rings come round and heap
+/// and caches fill.
+fn counted_from(job: &Job) -> u64 {
+    job.count / 10 / job.batch * job.batch
 }
 
 fn ping<A: Api>(called: &mut Called) -> eyre::Result<Metrics> {
-    let mut api = join::<A>(called)?;
-    let (count, size, batch) = (called.number(0)?, called.number(1)? as usize, batch(called)?);
-    let (mut hist, mut before) = (Hist::new(), usage::Usage::now());
-    let (end, counted_from) = span(count, batch);
-    for first in (0..end).step_by(batch as usize) {
-        if first == counted_from {
+    let (mut api, job) = (join::<A>(called)?, Job::of(called)?);
+    let (mut before, counted_from) = (usage::Usage::now(), counted_from(&job));
+    let hist = job.time_round_trips(|i| {
+        if i == counted_from {
             before = usage::Usage::now();
         }
-        let start = monotonic_ns();
-        for i in first..first + batch {
-            api.send(size, i, i)?;
-            api.take(i)?;
-        }
-        if first >= WARM_UP {
-            hist.record((monotonic_ns() - start) as f64 / (2 * batch) as f64);
-        }
-    }
+        api.send(job.size as usize, i, i)?;
+        api.take(i).map(drop)
+    })?;
     // First the counters: making the metrics allocates.
-    let mut metrics = before.per_message(end - counted_from);
-    metrics.append(&mut hist.metrics());
+    let mut metrics = before.per_message(job.round_trips() - counted_from);
+    metrics.append(&mut hist.finish()?);
     Ok(metrics)
 }
 
 fn pong<A: Api>(called: &mut Called) -> eyre::Result<Metrics> {
-    let mut api = join::<A>(called)?;
-    let (count, size, batch) = (called.number(0)?, called.number(1)? as usize, batch(called)?);
-    let (mut before, (end, counted_from)) = (usage::Usage::now(), span(count, batch));
-    for i in 0..end {
+    let (mut api, job) = (join::<A>(called)?, Job::of(called)?);
+    let (mut before, counted_from) = (usage::Usage::now(), counted_from(&job));
+    for i in 0..job.round_trips() {
         if i == counted_from {
             before = usage::Usage::now();
         }
         api.take(i)?;
-        api.send(size, i, i)?;
+        api.send(job.size as usize, i, i)?;
     }
-    Ok(before.per_message(end - counted_from))
+    Ok(before.per_message(job.round_trips() - counted_from))
 }
 
 fn paced_send<A: Api>(called: &mut Called) -> eyre::Result<Metrics> {
-    let mut api = join::<A>(called)?;
-    let size = called.number(1)? as usize;
-    let start = monotonic_ns() + 50 * PERIOD_NS;
-    for i in 0..called.number(0)? {
-        sleep_until(start + i * PERIOD_NS);
-        api.send(size, monotonic_ns(), i)?;
-    }
-    Ok(Metrics::new())
+    let (mut api, job) = (join::<A>(called)?, Job::of(called)?);
+    job.pace(|i| api.send(job.size as usize, monotonic_ns(), i))
 }
 
 fn paced_take<A: Api>(called: &mut Called) -> eyre::Result<Metrics> {
-    let (mut api, mut hist) = (join::<A>(called)?, Hist::new());
-    for i in 0..called.number(0)? {
-        let late = api.take(i).map(|stamp| monotonic_ns() - stamp)?;
-        if i >= WARM_UP {
-            hist.record(late as f64);
-        }
-    }
-    Ok(hist.metrics())
+    let (mut api, job) = (join::<A>(called)?, Job::of(called)?);
+    job.time_paced(|i| api.take(i))?.finish()
 }
 
 fn stream_send<A: Api>(called: &mut Called) -> eyre::Result<Metrics> {
-    let mut api = join::<A>(called)?;
-    let size = called.number(1)? as usize;
-    for i in 0..called.number(0)? {
-        api.send(size, i, i)?;
+    let (mut api, job) = (join::<A>(called)?, Job::of(called)?);
+    for i in 0..job.count {
+        api.send(job.size as usize, i, i)?;
     }
     Ok(Metrics::new())
 }
 
 fn stream_take<A: Api>(called: &mut Called) -> eyre::Result<Metrics> {
-    let (mut api, count) = (join::<A>(called)?, called.number(0)?);
-    api.take(0)?;
-    let start = monotonic_ns();
-    for i in 1..count {
-        api.take(i)?;
-    }
-    let rate = (count - 1) as f64 * 1e9 / (monotonic_ns() - start) as f64;
-    Ok(Metrics::from([("msg/s".to_owned(), rate)]))
+    let (mut api, job) = (join::<A>(called)?, Job::of(called)?);
+    job.time_stream(|i| api.take(i).map(drop))
 }
 
 fn timer_role<A: Api>(called: &mut Called) -> eyre::Result<Metrics> {

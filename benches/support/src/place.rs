@@ -1,4 +1,7 @@
 //! Where a measured thread runs: one core, and a scheduling class.
+#![expect(unsafe_code, reason = "sets a scheduling class that helper threads inherit")]
+
+use std::io;
 
 use rt_tuning::{clock, memory, sched};
 
@@ -42,6 +45,24 @@ pub fn settle(core: usize, class: Class) -> eyre::Result<()> {
     memory::lock_all().ok();
     if class == Class::Fifo {
         sched::set_current(sched::Policy::Fifo, PRIORITY)?;
+    }
+    Ok(())
+}
+
+/// [`settle`] for a process whose library starts threads of its own: they inherit core and class, which after `settle`
+/// they would not. To be called before the library is.
+///
+/// # Errors
+/// As [`settle`].
+pub fn settle_with_helpers(core: usize, class: Class) -> eyre::Result<()> {
+    settle(core, Class::Other)?;
+    if class == Class::Fifo {
+        let param = libc::sched_param { sched_priority: PRIORITY.into() };
+        // SAFETY: the kernel reads a live, initialised struct; 0 is the calling thread.
+        if unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const param) } != 0 {
+            let error = io::Error::last_os_error();
+            eyre::bail!("SCHED_FIFO {PRIORITY} was refused ({error}): run as root, or with class=other");
+        }
     }
     Ok(())
 }
