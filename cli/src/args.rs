@@ -28,10 +28,16 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run one dataflow on this machine until its nodes end or Ctrl-C
     Run(Box<RunArgs>),
-    /// Run the `build:` lines of a dataflow's nodes
+    /// Fetch what a dataflow's nodes are made of, and run their `build:` lines
     Build(Box<BuildArgs>),
     /// Check a dataflow without building or starting anything
     Validate(ValidateArgs),
+    /// Print a dataflow without its modules, or check a module by itself
+    Expand(ExpandArgs),
+    /// Draw a dataflow: an HTML page that needs no network, or Mermaid text
+    Graph(GraphArgs),
+    /// Make a folder with a dataflow or a node that builds, runs and passes its own test
+    New(NewArgs),
     /// Check this machine; with --rt: is it fit for real time, and what would make it so
     Doctor(DoctorArgs),
     /// Run a dataflow and count allocations, page faults, system calls and locks per message
@@ -50,12 +56,15 @@ pub(crate) struct RunArgs {
     /// `best-effort` reports it and goes on
     #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "strict")]
     pub(crate) rt: Option<RtArg>,
-    /// Run the `build:` lines first
+    /// Build first, as `dora build` does
     #[arg(long)]
     pub(crate) build: bool,
     /// Report at the end; `json` goes to stdout alone, and logs then go to stderr
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub(crate) report: ReportFormat,
+    /// Write the longest handler time of each node to this file, for `dora validate --rt --profile`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) profile: Option<PathBuf>,
     /// Run Python nodes through `uv`
     #[arg(long)]
     pub(crate) uv: bool,
@@ -90,7 +99,7 @@ pub(crate) struct RunArgs {
 pub(crate) struct BuildArgs {
     /// The dataflow descriptor (YAML)
     pub(crate) path: PathBuf,
-    /// Run `pip` lines as `uv pip`
+    /// Run `pip` lines as `uv pip`, and give each Python node with `build:` lines an environment of its own
     #[arg(long)]
     pub(crate) uv: bool,
     /// Build on this machine (the only way there is so far)
@@ -99,7 +108,7 @@ pub(crate) struct BuildArgs {
     /// Treat type warnings as errors
     #[arg(long)]
     pub(crate) strict_types: bool,
-    /// Build nodes side by side
+    /// Build nodes side by side though they share a folder
     #[arg(long)]
     pub(crate) parallel: bool,
     /// Use only what was fetched before
@@ -116,6 +125,16 @@ pub(crate) struct BuildArgs {
     pub(crate) sources: SourceArgs,
 }
 
+/// `dora expand`
+#[derive(Args, Debug)]
+pub(crate) struct ExpandArgs {
+    /// The dataflow descriptor or, with --module, the module file (YAML)
+    pub(crate) path: PathBuf,
+    /// Check a module file by itself: header, ports, wiring, nested modules
+    #[arg(long)]
+    pub(crate) module: bool,
+}
+
 /// `dora validate`
 #[derive(Args, Debug)]
 pub(crate) struct ValidateArgs {
@@ -130,6 +149,88 @@ pub(crate) struct ValidateArgs {
     /// Use only what was fetched before
     #[arg(long)]
     pub(crate) offline: bool,
+    /// Timing.
+    #[command(flatten)]
+    pub(crate) timing: TimingArgs,
+}
+
+/// Flags of `dora validate --rt`.
+#[derive(Args, Debug)]
+pub(crate) struct TimingArgs {
+    /// Compute response times, and say which deadline or chain cannot hold
+    #[arg(long)]
+    pub(crate) rt: bool,
+    /// Handler times and rates measured by `dora run --profile`, for what the descriptor does not declare
+    #[arg(long, value_name = "FILE", requires = "rt")]
+    pub(crate) profile: Option<PathBuf>,
+    /// Propose priorities and cores
+    #[arg(long, requires = "rt")]
+    pub(crate) suggest: bool,
+    /// How many cores the proposal may use; core 0 stays free where there are several. Default: those of this machine
+    #[arg(long, value_name = "N", requires = "suggest")]
+    pub(crate) cores: Option<std::num::NonZeroU16>,
+    /// Longest time from a send or a tick until its node could run: `dora doctor --rt` measures it
+    #[arg(long, value_name = "DURATION", value_parser = dora_descriptor::duration, default_value = "50us", requires = "rt")]
+    pub(crate) hop: Duration,
+    /// Longest time that the kernel keeps a core from the node that should have it
+    #[arg(long, value_name = "DURATION", value_parser = dora_descriptor::duration, default_value = "100us", requires = "rt")]
+    pub(crate) blocking: Duration,
+}
+
+/// `dora graph`
+#[derive(Args, Debug)]
+pub(crate) struct GraphArgs {
+    /// The dataflow descriptor (YAML)
+    pub(crate) path: PathBuf,
+    /// Print Mermaid text instead of writing an HTML page
+    #[arg(long, conflicts_with_all = ["open", "output"])]
+    pub(crate) mermaid: bool,
+    /// Show the page in the browser
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// Where the page goes, instead of <STEM>-graph.html in the working directory
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// `dora new`
+#[derive(Args, Debug)]
+pub(crate) struct NewArgs {
+    /// Name of the folder, and of what is in it
+    pub(crate) name: String,
+    /// What to make
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) kind: NewKind,
+    /// The language of the nodes
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) lang: NewLang,
+    /// Take the node API from this checkout of dora instead of the published version
+    #[arg(long, value_name = "PATH", env = "DORA_CHECKOUT")]
+    pub(crate) path: Option<PathBuf>,
+}
+
+/// `dora new --kind`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NewKind {
+    /// Two talkers and a listener
+    #[default]
+    Dataflow,
+    /// One node, with a dataflow to try it out
+    Node,
+}
+
+/// `dora new --lang`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NewLang {
+    /// Rust
+    #[default]
+    Rust,
+    /// Python
+    Python,
+    /// C; there is no node API for it yet
+    C,
+    /// C++; there is no node API for it yet
+    Cxx,
 }
 
 /// `dora doctor`

@@ -25,6 +25,9 @@ fn main() -> ExitCode {
         args::Command::Run(args) => commands::run::run(&args),
         args::Command::Build(args) => commands::build::run(&args),
         args::Command::Validate(args) => commands::validate::run(&args),
+        args::Command::Expand(args) => commands::expand::run(&args),
+        args::Command::Graph(args) => commands::graph::run(&args),
+        args::Command::New(args) => commands::new::run(&args),
         args::Command::Doctor(args) => commands::doctor::run(&args),
         args::Command::Prove(args) => commands::prove::run(&args),
     };

@@ -2,8 +2,12 @@
 
 pub(crate) mod build;
 pub(crate) mod doctor;
+pub(crate) mod expand;
+pub(crate) mod graph;
+pub(crate) mod new;
 pub(crate) mod prove;
 pub(crate) mod run;
+mod timing;
 pub(crate) mod validate;
 
 use std::path::Path;
@@ -26,8 +30,15 @@ fn load(path: &Path, env: &[(String, String)]) -> CliResult<Loaded> {
 /// # Errors
 /// As [`load`], and when the dataflow needs something that this version cannot do.
 fn load_to_use(path: &Path, env: &[(String, String)]) -> CliResult<Loaded> {
-    let loaded = load(path, env)?;
-    for warning in &loaded.warnings {
+    usable(load(path, env)?)
+}
+
+/// Shows the warnings of a descriptor on stderr.
+///
+/// # Errors
+/// When the dataflow needs something that this version cannot do.
+fn usable(loaded: Loaded) -> CliResult<Loaded> {
+    for warning in loaded.warnings.iter().chain(&loaded.type_warnings) {
         eprintln!("warning: {warning}");
     }
     let (fatal, other): (Vec<_>, Vec<_>) = loaded.not_yet.iter().partition(|entry| entry.fatal);

@@ -32,7 +32,7 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use super::{build, load_to_use, warn_not_yet};
+use super::{build, load_to_use, timing, warn_not_yet};
 use crate::{
     args::{ReportFormat, RunArgs, given},
     display::{
@@ -57,11 +57,14 @@ pub(crate) fn run(args: &RunArgs) -> CliResult {
     }
     warn_unknown_filter(args, &dataflow);
     if args.build {
-        build::all(&dataflow, args.uv)?;
+        build::all(&mut dataflow, build::Options { uv: args.uv, ..build::Options::default() })?;
     }
     let logs = dataflow.working_dir.join("out");
     let report = run_to_the_end(args, dataflow, None)?;
     show_report(args, &report)?;
+    if let Some(path) = &args.profile {
+        timing::write_profile(path, &report)?;
+    }
     match report.failure() {
         None => Ok(()),
         Some(_) => {
@@ -92,9 +95,10 @@ pub(super) struct Watching {
 /// When it could not be started; not when a node failed.
 pub(super) fn run_to_the_end(
     args: &RunArgs,
-    dataflow: Dataflow,
+    mut dataflow: Dataflow,
     watching: Option<Watching>,
 ) -> CliResult<RunReport> {
+    build::prepare(&mut dataflow)?;
     let machinery = |error: io::Error| CliError::new("failed to start the runtime").caused_by(&error);
     let (observer, enough) = watching.map(|w| (w.observer, w.enough)).unzip();
     let options = RunOptions {

@@ -1,6 +1,9 @@
 //! The real `dora` binary, as a user meets it.
 
 mod descriptor_commands;
+mod expand_command;
+mod graph_command;
 mod python_nodes;
 mod run_command;
 mod support;
+mod timing_check;

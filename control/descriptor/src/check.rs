@@ -56,7 +56,7 @@ const FAULT: [&str; 8] = [
     "startup_timeout",
     "finish_grace_secs",
 ];
-const PROCESS: [&str; 3] = ["cpu_affinity", "rt", "shared_memory_pool_size"];
+const PROCESS: [&str; 4] = ["cpu_affinity", "rt", "wcet", "shared_memory_pool_size"];
 const LOG_FILE: [&str; 2] = ["max_log_size", "max_rotated_files"];
 const PORTS: [&str; 11] = [
     "inputs",
@@ -97,6 +97,19 @@ pub(crate) struct Checked {
     pub(crate) open_outputs: Vec<bool>,
 }
 
+/// Is it a module, and nothing else?
+pub(crate) fn is_module(node: &RawNode<'_>) -> bool {
+    SOURCES.into_iter().all(|(key, kind)| node.has(key) == (kind == Kind::Module))
+}
+
+/// The rules for a module node, which is gone once it is expanded.
+pub(crate) fn module_node(node: &RawNode<'_>, report: &mut Report) {
+    let about = About { node: Some(node.name()), field: None };
+    keys_of_kind(node, Kind::Module, about, report);
+    source_rules(node, Kind::Module, about, report);
+    both(node.yaml, "deploy", "_unstable_deploy", about, report);
+}
+
 /// Applies every rule that does not need another node. `malformed` are nodes with errors of form.
 pub(crate) fn check(raw: &RawDataflow<'_>, malformed: &BTreeSet<Pos>, report: &mut Report) -> Checked {
     ids(raw, report);
@@ -131,7 +144,12 @@ fn ids(raw: &RawDataflow<'_>, report: &mut Report) {
             report.error(id.pos, About { node: None, field: None }, shown_error(&error.to_string()), &[]);
         }
         if let Some(before) = first.get(id.value.as_str()) {
-            let message = format!("the id is taken: line {} has a node of that name", before.line);
+            let place = report.location(*before);
+            let message = if before.file == id.pos.file {
+                format!("the id is taken: line {} has a node of that name", before.line)
+            } else {
+                format!("the id is taken: there is a node of that name at {place}")
+            };
             report.error(id.pos, about, message, &[]);
         } else {
             first.insert(&id.value, id.pos);

@@ -144,7 +144,7 @@ mod tests {
     fn expand(path: &str) -> (String, usize) {
         let mut report = Report::new("f.yml");
         let lookup = |name: &str| (name == "HOME").then(|| "/home/me".to_owned());
-        let at = At { pos: Pos { line: 1, column: 1 }, value: path.to_owned() };
+        let at = At { pos: Pos { file: 0, line: 1, column: 1 }, value: path.to_owned() };
         let expanded = expand_path(&at, &lookup, About::default(), &mut report);
         (expanded, report.warnings.len())
     }

@@ -3,7 +3,10 @@
 //! Every rule reports a [`Problem`]; rules do not stop at the first one, so that a user fixes a file in one go.
 //! A [`Warning`] has the same shape and stops nothing.
 
-use std::fmt;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use dora_protocol::dataflow::Location;
 
@@ -85,9 +88,11 @@ impl fmt::Display for NotYet {
     }
 }
 
-/// Line and column, both 1-based; columns count characters.
+/// A place in one of the files of a dataflow. Line and column are 1-based; columns count characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Pos {
+    /// As [`Report::add_file`] numbered it; 0 is the descriptor.
+    pub(crate) file: u16,
     pub(crate) line: u32,
     pub(crate) column: u32,
 }
@@ -107,12 +112,22 @@ const MOST_SUGGESTIONS: usize = 20;
 /// Collects what the rules find.
 #[derive(Debug)]
 pub(crate) struct Report {
-    file: String,
+    /// Names of the files that were read: the descriptor, then modules and files with types.
+    files: Vec<String>,
     /// Errors beyond `MOST_ERRORS`.
     more: usize,
     pub(crate) errors: Vec<Problem>,
     pub(crate) warnings: Vec<Warning>,
+    pub(crate) type_warnings: Vec<Warning>,
     pub(crate) not_yet: Vec<NotYet>,
+}
+
+/// What is left of a report without errors, each list in the order of the files.
+#[derive(Debug)]
+pub(crate) struct Notes {
+    pub(crate) not_yet: Vec<NotYet>,
+    pub(crate) warnings: Vec<Warning>,
+    pub(crate) type_warnings: Vec<Warning>,
 }
 
 /// What a problem is about, besides its position.
@@ -131,11 +146,36 @@ impl<'a> About<'a> {
 
 impl Report {
     pub(crate) fn new(file: &str) -> Self {
-        Self { file: file.to_owned(), more: 0, errors: Vec::new(), warnings: Vec::new(), not_yet: Vec::new() }
+        Self {
+            files: vec![file.to_owned()],
+            more: 0,
+            errors: Vec::new(),
+            warnings: Vec::new(),
+            type_warnings: Vec::new(),
+            not_yet: Vec::new(),
+        }
+    }
+
+    /// Another file that positions may be in; `None` when there are too many.
+    pub(crate) fn add_file(&mut self, name: String) -> Option<u16> {
+        let number = u16::try_from(self.files.len()).ok()?;
+        self.files.push(name);
+        Some(number)
+    }
+
+    /// The name of a file.
+    pub(crate) fn file(&self, number: u16) -> &str {
+        self.files.get(usize::from(number)).map_or("?", String::as_str)
     }
 
     pub(crate) fn location(&self, pos: Pos) -> Location {
-        Location { file: self.file.clone(), line: pos.line, column: pos.column }
+        Location { file: self.file(pos.file).to_owned(), line: pos.line, column: pos.column }
+    }
+
+    /// Sorts by file, in the order in which they were read, and by place in the file.
+    fn order(&self) -> impl Fn(&Location) -> (usize, u32, u32) + use<> {
+        let files: BTreeMap<String, usize> = self.files.iter().cloned().zip(0..).collect();
+        move |at| (files.get(&at.file).copied().unwrap_or(usize::MAX), at.line, at.column)
     }
 
     fn problem(&self, pos: Pos, about: About<'_>, message: String, hints: &[String]) -> Problem {
@@ -160,7 +200,7 @@ impl Report {
 
     /// Is there still a reader for suggestions?
     pub(crate) fn suggests(&self) -> bool {
-        self.errors.len() < MOST_SUGGESTIONS
+        self.errors.len() + self.type_warnings.len() < MOST_SUGGESTIONS
     }
 
     /// Something worth knowing.
@@ -172,11 +212,19 @@ impl Report {
     }
 
     /// An error under `strict_types`, otherwise a warning.
-    pub(crate) fn type_problem(&mut self, strict: bool, pos: Pos, about: About<'_>, message: String) {
+    pub(crate) fn type_problem(
+        &mut self,
+        strict: bool,
+        pos: Pos,
+        about: About<'_>,
+        message: String,
+        hints: &[String],
+    ) {
         if strict {
-            self.error(pos, about, message, &[]);
-        } else {
-            self.warn(pos, about, message, &[]);
+            self.error(pos, about, message, hints);
+        } else if self.type_warnings.len() < MOST_ERRORS {
+            let problem = self.problem(pos, about, message, hints);
+            self.type_warnings.push(problem);
         }
     }
 
@@ -191,10 +239,11 @@ impl Report {
         });
     }
 
-    /// The errors in the order of the file.
+    /// The errors in the order of the files.
     pub(crate) fn into_errors(mut self) -> Errors {
-        self.errors.sort_by_key(|problem| (problem.at.line, problem.at.column));
-        self.errors.dedup();
+        let order = self.order();
+        self.errors.sort_by_key(|problem| order(&problem.at));
+        without_repetitions(&mut self.errors);
         if self.more > 0 {
             let message = format!("{} more errors", self.more);
             let more = self.problem(Pos::default(), About::default(), message, &[]);
@@ -203,13 +252,24 @@ impl Report {
         Errors(self.errors)
     }
 
-    /// What is left when nothing is wrong, in the order of the file; otherwise the errors.
-    pub(crate) fn finish(mut self) -> Result<(Vec<NotYet>, Vec<Warning>), Errors> {
+    /// What is left when nothing is wrong; otherwise the errors.
+    pub(crate) fn finish(mut self) -> Result<Notes, Errors> {
         if !self.errors.is_empty() {
             return Err(self.into_errors());
         }
-        self.warnings.sort_by_key(|problem| (problem.at.line, problem.at.column));
-        self.not_yet.sort_by_key(|entry| (entry.at.line, entry.at.column));
-        Ok((self.not_yet, self.warnings))
+        let order = self.order();
+        for list in [&mut self.warnings, &mut self.type_warnings] {
+            list.sort_by_key(|problem| order(&problem.at));
+            without_repetitions(list);
+        }
+        self.not_yet.sort_by_key(|entry| order(&entry.at));
+        let Self { not_yet, warnings, type_warnings, .. } = self;
+        Ok(Notes { not_yet, warnings, type_warnings })
     }
+}
+
+/// A module that is used twice has each of its problems twice.
+fn without_repetitions(list: &mut Vec<Problem>) {
+    let mut seen = BTreeSet::new();
+    list.retain(|problem| seen.insert(problem.to_string()));
 }

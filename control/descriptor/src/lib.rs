@@ -1,8 +1,8 @@
 //! The dataflow descriptor: parsed, checked, resolved.
 //!
 //! ```text
-//! text ─ yaml ─► tree ─ form ─► tree of known keys ─ raw ─► as typed ─ check, resolve ─► protocol::Dataflow
-//!        positions      schema.rs                                       rules     names to indices
+//! text ─ yaml ─► tree ─ form ─► tree of known keys ─ modules ─► flat tree ─ raw ─► as typed ─ check, resolve ─► Dataflow
+//!        positions      schema.rs                   other files                             rules, types  indices
 //! ```
 //!
 //! The text may come from anywhere: garbage ends in [`Errors`], never in a panic, and costs time in proportion to
@@ -10,23 +10,31 @@
 //!
 //! Nothing is ignored in silence. A key that is understood but not implemented is in [`Loaded::not_yet`].
 
+mod annotations;
 mod chains;
 mod check;
+mod emit;
 mod env;
 mod error;
 mod form;
+pub mod graph;
 mod json_schema;
 mod load;
+mod modules;
 mod raw;
 mod resolve;
 mod schema;
 mod suggest;
 mod timer;
+pub mod timing;
+mod types;
 mod values;
 mod yaml;
 
+pub use annotations::{Annotations, NodeNotes};
 pub use error::{Errors, NotYet, Problem, Warning};
 pub use json_schema::json_schema;
-pub use load::{Loaded, load, parse_str};
+pub use load::{Loaded, Options, load, load_with, parse_str};
+pub use modules::{ModuleSummary, check_module};
 pub use suggest::nearest;
 pub use values::{duration, size};

@@ -73,6 +73,7 @@ pub(crate) struct RawInput {
     pub(crate) input_timeout: Option<At<Duration>>,
     pub(crate) deadline: Option<At<Duration>>,
     pub(crate) on_miss: Option<At<String>>,
+    pub(crate) triggers: Option<bool>,
 }
 
 /// One entry of `chains`.
@@ -136,7 +137,8 @@ pub(crate) fn read(tree: &Yaml) -> RawDataflow<'_> {
     }
 }
 
-fn node(yaml: &Yaml) -> RawNode<'_> {
+/// One entry of `nodes`.
+pub(crate) fn node(yaml: &Yaml) -> RawNode<'_> {
     let custom = yaml.get("custom");
     let mut ports = ports(yaml);
     let mut variables = env(yaml, "env");
@@ -195,6 +197,7 @@ fn inputs(yaml: &Yaml) -> Vec<RawInput> {
             input_timeout: duration(value, "input_timeout"),
             deadline: duration(value, "deadline"),
             on_miss: text(value, "on_miss"),
+            triggers: flag(value, "triggers"),
         })
         .collect()
 }

@@ -12,7 +12,7 @@ use std::{
 
 use dora_protocol::{
     DataId, NodeId,
-    dataflow::{Dataflow, Input, Node, NodeKind, NodeLog, Output, Restart, Source},
+    dataflow::{Dataflow, GitRef, GitSource, Input, Node, NodeKind, NodeLog, Output, Restart, Source},
     policy::{QueuePolicy, RestartPolicy},
 };
 
@@ -100,6 +100,9 @@ fn node_without_inputs(
         id: id_of(node),
         at: report.location(node.pos),
         kind: kind(node, around, about, report),
+        git: git(node),
+        path_sha256: raw::text(node.yaml, "path_sha256").map(|digest| digest.value.to_ascii_lowercase()),
+        working_dir: None,
         build,
         env,
         inputs: Vec::new(),
@@ -128,6 +131,14 @@ fn kind(node: &RawNode<'_>, around: &Surroundings<'_>, about: About<'_>, report:
             args: values::words(args).unwrap_or_default(),
         },
     }
+}
+
+/// Where the node comes from; that at most one of the three is written has been checked.
+fn git(node: &RawNode<'_>) -> Option<GitSource> {
+    let text = |key: &str| raw::text(node.yaml, key).map(|at| at.value);
+    let branch = text("branch").map(GitRef::Branch);
+    let want = branch.or_else(|| text("tag").map(GitRef::Tag)).or_else(|| text("rev").map(GitRef::Rev));
+    Some(GitSource { url: text("git")?, want: want.unwrap_or(GitRef::Default) })
 }
 
 fn restart(node: &RawNode<'_>, time: impl Fn(&str) -> Option<Duration>) -> Restart {
@@ -168,7 +179,9 @@ fn log(node: &RawNode<'_>) -> NodeLog {
 }
 
 /// Ports of the node itself and of its operators, with the prefix that others address them by.
-fn all_ports<'n, 'a>(node: &'n RawNode<'a>) -> impl Iterator<Item = (Option<&'n str>, &'n RawPorts<'a>)> {
+pub(crate) fn all_ports<'n, 'a>(
+    node: &'n RawNode<'a>,
+) -> impl Iterator<Item = (Option<&'n str>, &'n RawPorts<'a>)> {
     let several = node.has("operators");
     let operators = node.operators.iter().map(move |operator| {
         let id = operator.id.as_ref().map(|id| id.value.as_str()).filter(|_| several);
@@ -177,7 +190,7 @@ fn all_ports<'n, 'a>(node: &'n RawNode<'a>) -> impl Iterator<Item = (Option<&'n 
     std::iter::once((None, &node.ports)).chain(operators)
 }
 
-fn prefixed(operator: Option<&str>, name: &str) -> String {
+pub(crate) fn prefixed(operator: Option<&str>, name: &str) -> String {
     operator.map_or_else(|| name.to_owned(), |operator| format!("{operator}/{name}"))
 }
 

@@ -89,6 +89,7 @@ pub(crate) static DATAFLOW: Level = Level {
         needed("nodes", Kind::List(&Kind::Object(&NODE)), "The nodes of the dataflow."),
         key("strict_types", Kind::Bool, "Type warnings are errors."),
         key("type_rules", Kind::List(&Kind::Object(&TYPE_RULE)), "Further pairs of compatible types."),
+        key("type_paths", TEXTS, "Further folders with user types, besides `types`."),
         key("health_check_interval", POSITIVE, "Seconds between health reports (5)."),
         key("env", ENV, "Environment of all nodes."),
         key("chains", Kind::List(&Kind::Object(&CHAIN)), "Bounds on the way from an output to an input."),
@@ -147,6 +148,7 @@ pub(crate) static NODE: Level = Level {
         key("cpu_affinity", Kind::List(&Kind::Int { min: 0, max: u32::MAX as u64 }), "Cores it may run on."),
         key("shared_memory_pool_size", Kind::Size, "Size of the shared-memory pool."),
         key("rt", Kind::Object(&RT), "Real-time scheduling."),
+        key("wcet", POSITIVE, "Longest CPU time that handling one event takes; for `dora validate --rt`."),
         key("_unstable_deploy", Kind::Object(&DEPLOY), "Where the node runs."),
         key("deploy", Kind::Object(&DEPLOY), "Same as `_unstable_deploy`."),
     ],
@@ -161,6 +163,7 @@ pub(crate) static INPUT: Level = Level {
         key("input_timeout", SECONDS, "The input counts as closed after this long without a message."),
         key("deadline", POSITIVE, "From send to the node taking it; late messages are counted."),
         key("on_miss", ON_MISS, "What a message past its deadline does (warn)."),
+        key("triggers", Kind::Bool, "The node may send because of it (true); for `dora validate --rt`."),
     ],
 };
 
@@ -328,4 +331,71 @@ static TRANSPORT: Level = Level {
         key("compatibility", Kind::Choice(&["humble", "rep2016"]), "Zenoh only."),
         key("config_uri", Kind::Text, "Zenoh only."),
     ],
+};
+
+/// A file that `module` names.
+pub(crate) static MODULE_FILE: Level = Level {
+    name: "a module file",
+    keys: &[
+        needed("module", Kind::Object(&MODULE_HEADER), "What the module is called, takes and gives."),
+        key("build", Kind::Text, "Commands that run before those of the nodes, one per line."),
+        needed("nodes", Kind::List(&Kind::Object(&NODE)), "The nodes of the module."),
+    ],
+};
+
+static MODULE_HEADER: Level = Level {
+    name: "a module header",
+    keys: &[
+        needed("name", Kind::Text, "Name for people."),
+        key("inputs", TEXTS, "Ports that must be wired."),
+        key(
+            "inputs_optional",
+            TEXTS,
+            "Ports that may be wired; what reads one that is not, has no such input.",
+        ),
+        key("outputs", TEXTS, "Outputs that others may read."),
+        key("input_types", TEXT_MAP, "Expected type per input."),
+        key("output_types", TEXT_MAP, "Type per output."),
+    ],
+};
+
+/// `types/<prefix>/<category>/v<n>.yml`
+pub(crate) static TYPE_FILE: Level = Level {
+    name: "a file with types",
+    keys: &[needed("types", Kind::Map(&Kind::Object(&TYPE)), "The types by name.")],
+};
+
+static TYPE: Level = Level {
+    name: "a type",
+    keys: &[
+        needed("arrow", Kind::Text, "`Struct`, or a primitive Arrow type."),
+        key("description", Kind::Text, "What it is."),
+        key("params", Kind::List(&Kind::Object(&TYPE_PARAM)), "What stands in brackets."),
+        key("fields", Kind::List(&Kind::Object(&TYPE_FIELD)), "Fields of a struct."),
+        key("metadata", Kind::List(&Kind::Object(&TYPE_METADATA)), "Metadata keys that its messages carry."),
+    ],
+};
+
+static TYPE_PARAM: Level = Level {
+    name: "a parameter",
+    keys: &[
+        needed("name", Kind::Text, "Name."),
+        key("default", Kind::Text, "What it is where nothing is said."),
+        key("description", Kind::Text, "What it is for."),
+    ],
+};
+
+static TYPE_FIELD: Level = Level {
+    name: "a field",
+    keys: &[
+        needed("name", Kind::Text, "Name."),
+        needed("type", Kind::Text, "Primitive Arrow type, `List<…>`, or a type by name or URN."),
+        key("nullable", Kind::Bool, "May be null (true)."),
+        key("description", Kind::Text, "What it is."),
+    ],
+};
+
+static TYPE_METADATA: Level = Level {
+    name: "a metadata key",
+    keys: &[needed("key", Kind::Text, "The key."), key("description", Kind::Text, "What it is.")],
 };

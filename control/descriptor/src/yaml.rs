@@ -81,6 +81,26 @@ impl Yaml {
             if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
+    /// The value of a key, to be changed.
+    pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Yaml> {
+        let Value::Map(entries) = &mut self.value else { return None };
+        entries.iter_mut().find(|(name, _)| name.value == key).map(|(_, value)| value)
+    }
+
+    /// Sets a key, in its place or at the end. Nothing happens to what is no map.
+    pub(crate) fn set(&mut self, key: At<String>, value: Yaml) {
+        let Value::Map(entries) = &mut self.value else { return };
+        match entries.iter_mut().find(|(name, _)| name.value == key.value) {
+            Some((_, old)) => *old = value,
+            None => entries.push((key, value)),
+        }
+    }
+
+    /// A text that nobody takes for a number.
+    pub(crate) fn of_text(pos: Pos, text: impl Into<String>) -> Self {
+        Self { pos, value: Value::Scalar { text: text.into(), plain: false } }
+    }
+
     /// The value as JSON. Plain scalars become what the YAML 1.2 core schema says; numbers that JSON would
     /// change (`1.10`, `0o17`) stay text.
     pub(crate) fn to_json(&self) -> serde_json::Value {
@@ -109,19 +129,24 @@ fn scalar_to_json(text: &str, plain: bool) -> serde_json::Value {
     }
 }
 
-/// Parses one document. `None` means that `report` has an error that says why.
+/// Parses the document of a descriptor. `None` means that `report` has an error that says why.
 pub(crate) fn parse(text: &str, report: &mut Report) -> Option<Yaml> {
+    parse_file(text, 0, report)
+}
+
+/// Parses the document in file number `file` of the report.
+pub(crate) fn parse_file(text: &str, file: u16, report: &mut Report) -> Option<Yaml> {
     if text.len() > MAX_BYTES {
         let message = format!("the file has {} bytes; a descriptor may have at most {MAX_BYTES}", text.len());
-        report.error(Pos::default(), About::default(), message, &[]);
+        report.error(Pos { file, ..Pos::default() }, About::default(), message, &[]);
         return None;
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut builder = Builder::default();
+    let mut builder = Builder { file, ..Builder::default() };
     for event in Parser::new_from_str(text) {
         let step = match event {
             Ok((event, span)) => builder.event(event, span),
-            Err(error) => Err(syntax_error(&error, text)),
+            Err(error) => Err(syntax_error(&error, text, file)),
         };
         if let Err(Stop { pos, message, hint }) = step {
             report.error(pos, About::default(), message, &[hint]);
@@ -134,14 +159,14 @@ pub(crate) fn parse(text: &str, report: &mut Report) -> Option<Yaml> {
     }
     if builder.root.is_none() {
         let message = "the file is empty; a dataflow needs at least `nodes:`";
-        report.error(Pos { line: 1, column: 1 }, About::default(), message, &[]);
+        report.error(Pos { file, line: 1, column: 1 }, About::default(), message, &[]);
     }
     builder.root
 }
 
-fn syntax_error(error: &ScanError, text: &str) -> Stop {
+fn syntax_error(error: &ScanError, text: &str, file: u16) -> Stop {
     let at = error.marker();
-    let pos = position(at.line(), at.col());
+    let pos = position(file, at.line(), at.col());
     let line = text.lines().nth(at.line().saturating_sub(1)).unwrap_or("");
     let hint = if line.contains('\t') {
         "YAML does not allow tabs for indentation; use spaces".to_owned()
@@ -153,9 +178,9 @@ fn syntax_error(error: &ScanError, text: &str) -> Stop {
     Stop { pos, message: format!("not valid YAML: {}", error.info()), hint }
 }
 
-fn position(line: usize, column_from_0: usize) -> Pos {
+fn position(file: u16, line: usize, column_from_0: usize) -> Pos {
     let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    Pos { line: clamp(line), column: clamp(column_from_0.saturating_add(1)) }
+    Pos { file, line: clamp(line), column: clamp(column_from_0.saturating_add(1)) }
 }
 
 /// Why the rest of the file is not looked at.
@@ -187,6 +212,7 @@ struct Anchored {
 
 #[derive(Default)]
 struct Builder {
+    file: u16,
     open: Vec<Open>,
     root: Option<Yaml>,
     anchors: BTreeMap<usize, Anchored>,
@@ -198,7 +224,7 @@ struct Builder {
 
 impl Builder {
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Stop> {
-        let pos = position(span.start.line(), span.start.col());
+        let pos = position(self.file, span.start.line(), span.start.col());
         let stop = |message: &str, hint: &str| Stop { pos, message: message.into(), hint: hint.into() };
         match event {
             Event::DocumentStart(_) => {
@@ -316,7 +342,7 @@ impl Builder {
 }
 
 /// Values, bytes of text, levels. Depth is bounded by `MAX_DEPTH`, so recursion is safe.
-fn size(yaml: &Yaml) -> (usize, usize, usize) {
+pub(crate) fn size(yaml: &Yaml) -> (usize, usize, usize) {
     let add =
         |(v, b, d): (usize, usize, usize), (v2, b2, d2): (usize, usize, usize)| (v + v2, b + b2, d.max(d2));
     match &yaml.value {
@@ -359,8 +385,8 @@ mod tests {
     fn positions_count_from_one_and_in_characters() {
         let tree = read("a:\n  - é: x\n    key: [1, two]\n");
         let item = &tree.get("a").unwrap().list()[0];
-        assert_eq!(item.get("é").unwrap().pos, Pos { line: 2, column: 8 });
-        assert_eq!(item.get("key").unwrap().list()[1].pos, Pos { line: 3, column: 14 });
+        assert_eq!(item.get("é").unwrap().pos, Pos { file: 0, line: 2, column: 8 });
+        assert_eq!(item.get("key").unwrap().list()[1].pos, Pos { file: 0, line: 3, column: 14 });
     }
 
     #[test]

@@ -47,7 +47,9 @@ fn refused_in_node(table: &[(&str, &[&str])]) {
 }
 
 fn warned(text: &str, part: &str) {
-    let warnings: Vec<String> = good(text).warnings.iter().map(ToString::to_string).collect();
+    let loaded = good(text);
+    let all = loaded.warnings.iter().chain(&loaded.type_warnings);
+    let warnings: Vec<String> = all.map(ToString::to_string).collect();
     assert!(warnings.iter().any(|warning| warning.contains(part)), "{text}\n{warnings:?}\n{part}");
 }
 
@@ -58,7 +60,7 @@ fn an_error_says_file_line_column_node_field_and_hint() {
         bad(text),
         "flow.yml:7:9: node `cam`: inputs.tick: unknown key `queue_sise` in an input\n  \
          hint: did you mean `queue_size`?\n  \
-         hint: allowed here: deadline, input_timeout, on_miss, queue_policy, queue_size, source"
+         hint: allowed here: deadline, input_timeout, on_miss, queue_policy, queue_size, source, triggers"
     );
 }
 
@@ -517,21 +519,15 @@ fn what_comes_later_is_listed_and_fatal_only_where_nothing_could_run() {
     };
     let entry = |field: &str, fatal: bool| (field.to_owned(), fatal);
     for (text, field, fatal) in [
-        ("nodes:\n- id: a\n  module: m.yml\n", "module", true),
         ("nodes:\n- id: a\n  hub: p\n", "hub", true),
-        ("nodes:\n- id: a\n  path: x\n  git: https://g\n", "git", true),
         ("nodes:\n- id: a\n  operator: { python: x }\n", "operator", true),
-        ("nodes:\n- id: a\n  path: https://x/y\n", "path", true),
         ("nodes:\n- id: a\n  path: dynamic\n", "path", true),
         (&node("restart_policy: always"), "restart_policy", false),
         (&node("max_restarts: 3"), "max_restarts", false),
         (&node("deploy: { machine: A }"), "deploy", false),
         (&node("finish_grace_secs: 3"), "finish_grace_secs", false),
         (&node("shared_memory_pool_size: 128MB"), "shared_memory_pool_size", false),
-        (&node("outputs: [a]\nsend_stdout_as: a"), "send_stdout_as", false),
         (&node("outputs: [a]\noutput_framing: { a: arrow-ipc }"), "output_framing", false),
-        (&node("inputs: { l: dora/logs/error }"), "dora/logs", false),
-        (&node("pattern: service-server"), "pattern", false),
         ("nodes: []\n_unstable_debug: { publish_all_messages_to_zenoh: true }\n", "_unstable_debug", false),
         ("nodes: []\n_unstable_deploy: { labels: { gpu: 'true' } }\n", "_unstable_deploy", false),
     ] {
@@ -539,7 +535,9 @@ fn what_comes_later_is_listed_and_fatal_only_where_nothing_could_run() {
     }
     let implemented = node(
         "restart_policy: never\nhealth_check_timeout: 3\nstartup_timeout: 500ms\nmin_log_level: info\n\
-         max_log_size: 1KB\nmax_rotated_files: 2\ncpu_affinity: [0, 1]\nrt: { wait: park }\ndescription: d",
+         max_log_size: 1KB\nmax_rotated_files: 2\ncpu_affinity: [0, 1]\nrt: { wait: park }\ndescription: d\n\
+         outputs: [a, b]\nsend_stdout_as: a\nsend_logs_as: b\ninputs: { l: dora/logs/error }\n\
+         pattern: service-server\noutput_types: { a: std/core/v1/String }",
     );
     assert_eq!(fields(&implemented), []);
 }

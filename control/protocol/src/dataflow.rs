@@ -61,6 +61,12 @@ pub struct Node {
     pub at: Location,
     /// What to start.
     pub kind: NodeKind,
+    /// The repository that it comes from.
+    pub git: Option<GitSource>,
+    /// `path_sha256`: what the program behind a URL must be, as hexadecimal digits.
+    pub path_sha256: Option<String>,
+    /// Absolute folder that it is built and run in, such as the clone of its repository; `None` = that of the dataflow.
+    pub working_dir: Option<PathBuf>,
     /// `build:` lines, in order.
     pub build: Vec<String>,
     /// Environment of build and run, dataflow-level and `--env` values merged in.
@@ -83,6 +89,29 @@ pub struct Node {
     pub finish_grace: Option<Duration>,
     /// Log settings.
     pub log: NodeLog,
+}
+
+/// A repository and what of it is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct GitSource {
+    /// As written: a URL, or a path under the working directory of the dataflow.
+    pub url: String,
+    /// Which commit.
+    pub want: GitRef,
+}
+
+/// A commit, named in one of the ways that git has.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GitRef {
+    /// The branch that the repository shows first.
+    Default,
+    /// The end of this branch; moves.
+    Branch(String),
+    /// The commit of this tag.
+    Tag(String),
+    /// This commit, in full or abbreviated.
+    Rev(String),
 }
 
 /// What a node is.

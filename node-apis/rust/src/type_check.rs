@@ -1,9 +1,9 @@
 //! Messages are compared with the types that the descriptor gives to inputs and outputs.
 //!
 //! The first message of an annotated input is always compared, and a mismatch is a warning. What a node sends is
-//! compared when the environment asks for it, see [`SendCheck`]. Types of the user's own are not compared: a node
-//! does not get the files that define them. Nor are messages that belong to a request or a goal, because one such
-//! input or output may carry several types.
+//! compared when the environment asks for it, see [`SendCheck`]. Definitions of the user's own types are in the descriptor
+//! that a node gets. Messages that belong to a request or a goal are not compared, because one such input or output may
+//! carry several types.
 
 mod library;
 mod sending;
@@ -15,9 +15,19 @@ use serde_json::Value;
 use library::Shape;
 pub(crate) use sending::{SendCheck, of_values};
 
+/// Steps of `type_rules` that are followed, as when the dataflow was checked.
+const MOST_STEPS: usize = 3;
+
 /// What an input expects, until its first message was seen.
 #[derive(Debug, Default)]
-pub(crate) struct Expected(Option<String>);
+pub(crate) struct Expected(Option<Wanted>);
+
+#[derive(Debug)]
+struct Wanted {
+    urn: String,
+    /// Of the type, and of those that the `type_rules` let flow into it.
+    shapes: Vec<Shape>,
+}
 
 impl Expected {
     /// What the descriptor says about this input.
@@ -26,14 +36,16 @@ impl Expected {
         let node = nodes
             .and_then(|nodes| nodes.iter().find(|one| one.get("id").is_some_and(|id| *id == *node.as_str())));
         let urn = node.and_then(|node| node.get("input_types")?.get(input.as_str())?.as_str());
-        let urn = urn.filter(|urn| library::shape(urn).is_some_and(|shape| shape != Shape::Bytes));
-        Self(urn.map(str::to_owned))
+        Self(urn.and_then(|urn| Wanted::of(urn, descriptor)))
     }
 
     /// Compares a message, if it is the first. Says what is wrong.
     pub(crate) fn mismatch(&mut self, input: &DataId, found: &DataType) -> Option<String> {
-        let urn = self.0.take()?;
-        let wrong = refused(&urn, found)?;
+        let Wanted { urn, shapes } = self.0.take()?;
+        let wrong = shapes.first().and_then(|shape| refused(shape, found))?;
+        if shapes.iter().skip(1).any(|shape| refused(shape, found).is_none()) {
+            return None;
+        }
         Some(format!(
             "input `{input}` is annotated as `{urn}`, but its first message is {wrong}; correct `input_types`, or \
              what the sender sends"
@@ -46,14 +58,36 @@ impl Expected {
     }
 }
 
-/// Why a message of this type may not flow into an input of that type; `None` when it may, or when nothing is
-/// known about the type. Narrower numbers may flow into wider inputs, and everything into `Bytes`.
-fn refused(urn: &str, found: &DataType) -> Option<String> {
-    let shape = library::shape(urn)?;
-    let wrong = library::difference(&shape, found)?;
+impl Wanted {
+    /// `None` when everything may flow there, or nothing is known about the type.
+    fn of(urn: &str, descriptor: &Value) -> Option<Self> {
+        let first = library::shape(urn, descriptor).filter(|shape| *shape != Shape::Bytes)?;
+        let mut accepted = vec![library::base(urn)];
+        let rules = descriptor.get("type_rules").and_then(Value::as_array);
+        for _ in 0..MOST_STEPS {
+            let known = accepted.clone();
+            for rule in rules.into_iter().flatten() {
+                let end = |key| rule.get(key).and_then(Value::as_str).map(library::base);
+                if let (Some(from), Some(to)) = (end("from"), end("to"))
+                    && known.contains(&to)
+                    && !accepted.contains(&from)
+                {
+                    accepted.push(from);
+                }
+            }
+        }
+        let others = accepted.iter().skip(1).filter_map(|urn| library::shape(urn, descriptor));
+        Some(Self { urn: urn.to_owned(), shapes: std::iter::once(first).chain(others).collect() })
+    }
+}
+
+/// Why a message of this type may not flow into an input of that shape; `None` when it may. Narrower numbers may flow into
+/// wider inputs, and everything into bytes.
+fn refused(shape: &Shape, found: &DataType) -> Option<String> {
+    let wrong = library::difference(shape, found)?;
     let widens = match shape {
         Shape::Bytes => true,
-        Shape::Plain(wanted) => narrower(&wanted).contains(found),
+        Shape::Plain(wanted) => narrower(wanted).contains(found),
         _ => false,
     };
     (!widens).then_some(wrong)
@@ -108,7 +142,27 @@ mod tests {
     }
 
     #[test]
-    fn inputs_of_anything_and_of_a_users_own_type_are_not_compared() {
+    fn a_users_own_type_is_compared_and_rules_let_others_in() {
+        let first = |message: &DataType| {
+            let descriptor = json!({
+                "nodes": [{"id": "node", "input_types": {"in": "own/x/v1/T"}}],
+                "types": {"own/x/v1/T": "Float64", "own/x/v1/U": "Boolean"},
+                "type_rules": [
+                    {"from": "own/x/v1/U", "to": "std/core/v1/Int8"},
+                    {"from": "std/core/v1/Int8", "to": "own/x/v1/T"},
+                ],
+            });
+            Expected::of(&descriptor, &"node".parse().unwrap(), &"in".into()).mismatch(&"in".into(), message)
+        };
+        for good in [DataType::Float64, DataType::Float32, DataType::Int8, DataType::Boolean] {
+            assert_eq!(first(&good), None, "{good}");
+        }
+        let text = first(&DataType::Utf8).unwrap();
+        assert!(text.contains("own/x/v1/T") && text.contains("Utf8"), "{text}");
+    }
+
+    #[test]
+    fn inputs_of_anything_and_of_an_unknown_type_are_not_compared() {
         for urn in ["std/core/v1/Bytes", "own/x/v1/T"] {
             assert!(expected(urn).is_done(), "{urn}");
         }

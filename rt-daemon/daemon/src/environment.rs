@@ -3,10 +3,13 @@
 //! Values are expanded exactly once and here, on the machine that runs the node; they stay text throughout, so
 //! `"1.10"` reaches the node as `1.10`.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use dora_protocol::{
-    dataflow::{EnvValue, Node},
+    dataflow::{EnvValue, Node, NodeKind},
     env::is_reserved,
 };
 
@@ -16,6 +19,27 @@ pub type Env = BTreeMap<String, String>;
 /// The environment of this process, as far as it is text. Variables that are not UTF-8 are left out.
 pub fn of_host() -> Env {
     std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
+}
+
+/// The virtual environment that `dora build --uv` makes for a Python node with `build:` lines, and that such a node runs
+/// in under `--uv`. `None` for other nodes. `working_dir` is that of the dataflow.
+pub fn managed_python(node: &Node, working_dir: &Path) -> Option<PathBuf> {
+    match &node.kind {
+        NodeKind::Executable { path, .. } if path.ends_with(".py") && !node.build.is_empty() => {
+            Some(working_dir.join(".dora/python-envs").join(node.id.as_str()))
+        }
+        _ => None,
+    }
+}
+
+/// Sets what an activated virtual environment sets: `VIRTUAL_ENV`, and its programs first in `PATH`. `host` has what
+/// `env` does not override.
+pub fn activate(env: &mut Env, host: &Env, folder: &Path) {
+    let path = env.get("PATH").or_else(|| host.get("PATH")).map(String::as_str).unwrap_or_default();
+    let bin = folder.join("bin").display().to_string();
+    let path = if path.is_empty() { bin } else { format!("{bin}:{path}") };
+    env.insert("PATH".to_owned(), path);
+    env.insert("VIRTUAL_ENV".to_owned(), folder.display().to_string());
 }
 
 /// What the descriptor sets for `node`, on top of the inherited environment, and a sentence for each value that
@@ -127,6 +151,16 @@ mod tests {
                 (expected, names.iter().map(ToString::to_string).collect()),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn active_environment_comes_first_in_the_path_whoever_set_it() {
+        let host = Env::from([("PATH".into(), "/bin".into())]);
+        for (own, expected) in [(None, "/v/bin:/bin"), (Some("/own"), "/v/bin:/own"), (Some(""), "/v/bin")] {
+            let mut env: Env = own.map(|path| ("PATH".to_owned(), path.to_owned())).into_iter().collect();
+            activate(&mut env, &host, Path::new("/v"));
+            assert_eq!((env["PATH"].as_str(), env["VIRTUAL_ENV"].as_str()), (expected, "/v"));
         }
     }
 

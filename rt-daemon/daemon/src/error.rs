@@ -97,6 +97,19 @@ pub enum ProgramError {
         /// What to do about it.
         hint: &'static str,
     },
+    /// `dora build --uv` has not been run.
+    #[error(
+        "{at}: node `{node}` has `build:` lines, so under `--uv` it runs in an environment of its own, but there is \
+         none in {}; make it with `dora build --uv`", folder.display()
+    )]
+    NoEnvironment {
+        /// Where the node stands in the file.
+        at: Box<Location>,
+        /// The node.
+        node: NodeId,
+        /// Where the environment should be.
+        folder: PathBuf,
+    },
     /// `path: shell` without permission.
     #[error(
         "{at}: node `{node}` runs a shell command, which is not allowed by default; allow it with \

@@ -15,7 +15,7 @@ use dora_protocol::{
 };
 
 use crate::{
-    environment::{Env, expand},
+    environment::{Env, expand, managed_python},
     error::ProgramError,
     options::RunOptions,
 };
@@ -25,17 +25,21 @@ use crate::{
 pub(crate) struct Program {
     pub(crate) file: PathBuf,
     pub(crate) args: Vec<String>,
+    /// The virtual environment that shall be active, when it is not the one of this process.
+    pub(crate) environment: Option<PathBuf>,
     /// Sentences for the user; the program can be started nevertheless.
     pub(crate) warnings: Vec<String>,
 }
 
 /// Finds the program of a node in `env`, the whole environment the node will have. `None` for a dynamic node.
+/// `dataflow_dir` is the working directory of the dataflow; a node may have one of its own.
 pub(crate) fn resolve(
     node: &Node,
-    working_dir: &Path,
+    dataflow_dir: &Path,
     env: &Env,
     options: &RunOptions,
 ) -> Result<Option<Program>, ProgramError> {
+    let working_dir = node.working_dir.as_deref().unwrap_or(dataflow_dir);
     match &node.kind {
         NodeKind::Dynamic => Ok(None),
         NodeKind::Shell { .. } if !options.allow_shell_nodes => {
@@ -44,17 +48,20 @@ pub(crate) fn resolve(
         NodeKind::Shell { command } => Ok(Some(Program {
             file: PathBuf::from("/bin/sh"),
             args: vec!["-c".into(), command.clone()],
+            environment: None,
             warnings: Vec::new(),
         })),
         NodeKind::Executable { path, args } => {
             let (expanded, unknown) =
                 expand(path, |var| IN_PATH.contains(&var).then(|| env.get(var).cloned()).flatten());
             let mut program = if expanded.ends_with(".py") {
-                python(node, &expanded, working_dir, env, options.uv)?
+                let managed = managed_python(node, dataflow_dir).filter(|_| options.uv);
+                python(node, &expanded, working_dir, env, options.uv, managed)?
             } else {
                 Program {
                     file: executable(node, &expanded, working_dir, env)?,
                     args: vec![],
+                    environment: None,
                     warnings: vec![],
                 }
             };
@@ -92,7 +99,14 @@ fn executable(node: &Node, path: &str, working_dir: &Path, env: &Env) -> Result<
     Err(missing(node, path, &local, &places))
 }
 
-fn python(node: &Node, path: &str, working_dir: &Path, env: &Env, uv: bool) -> Result<Program, ProgramError> {
+fn python(
+    node: &Node,
+    path: &str,
+    working_dir: &Path,
+    env: &Env,
+    uv: bool,
+    managed: Option<PathBuf>,
+) -> Result<Program, ProgramError> {
     let script = working_dir.join(path);
     if !script.is_file() {
         return Err(missing(node, path, &script, &[]));
@@ -108,10 +122,19 @@ fn python(node: &Node, path: &str, working_dir: &Path, env: &Env, uv: bool) -> R
         hint,
     };
     let script = script.to_string_lossy().into_owned();
+    if let Some(folder) = managed {
+        let file = folder.join("bin/python");
+        if !is_executable(&file) {
+            let (at, node) = (Box::new(node.at.clone()), node.id.clone());
+            return Err(ProgramError::NoEnvironment { at, node, folder });
+        }
+        let args = vec!["-u".into(), script];
+        return Ok(Program { file, args, environment: Some(folder), warnings: Vec::new() });
+    }
     if uv {
         let file = find("uv").ok_or_else(|| absent("uv", "install uv, or run without `--uv`"))?;
         let args = ["run", "python", "-u"].map(String::from).into_iter().chain([script]).collect();
-        return Ok(Program { file, args, warnings: Vec::new() });
+        return Ok(Program { file, args, environment: None, warnings: Vec::new() });
     }
     // Place by place: an environment that only has `python` wins over a `python3` further down the path.
     let file = places
@@ -119,7 +142,7 @@ fn python(node: &Node, path: &str, working_dir: &Path, env: &Env, uv: bool) -> R
         .flat_map(|dir| ["python3", "python"].map(|name| dir.join(name)))
         .find(|file| file.is_file() && is_executable(file))
         .ok_or_else(|| absent("python3", "install Python, activate a virtual environment, or use `--uv`"))?;
-    Ok(Program { file, args: vec!["-u".into(), script], warnings: Vec::new() })
+    Ok(Program { file, args: vec!["-u".into(), script], environment: None, warnings: Vec::new() })
 }
 
 /// The active virtual environment, then `PATH`.
@@ -236,6 +259,39 @@ mod tests {
         let program = place.resolve(&node("a", "n.py"), &options).unwrap();
         assert_eq!(program.file, uv);
         assert_eq!(program.args, ["run", "python", "-u", &script]);
+    }
+
+    #[test]
+    fn under_uv_a_built_script_runs_in_its_own_environment_or_names_it_when_it_is_gone() {
+        let place = place();
+        place.file("flow/n.py", 0o644);
+        place.file("bin/uv", 0o755);
+        let mut node = node("a", "n.py");
+        node.build = vec!["pip install x".into()];
+        let options = RunOptions { uv: true, ..RunOptions::default() };
+        let text = place.resolve(&node, &options).unwrap_err().to_string();
+        for part in ["flow.yml:3:5", "node `a`", "flow/.dora/python-envs/a", "dora build --uv"] {
+            assert!(text.contains(part), "`{part}` is not in: {text}");
+        }
+        fs::create_dir_all(place.dir.path().join("flow/.dora/python-envs/a/bin")).unwrap();
+        let python = place.file("flow/.dora/python-envs/a/bin/python", 0o755);
+        let program = place.resolve(&node, &options).unwrap();
+        assert_eq!(program.environment, Some(place.dir.path().join("flow/.dora/python-envs/a")));
+        assert_eq!((program.file, program.args[0].as_str()), (python, "-u"));
+    }
+
+    #[test]
+    fn a_node_with_a_folder_of_its_own_is_looked_for_there_only() {
+        let place = place();
+        place.file("flow/tool", 0o755);
+        fs::create_dir_all(place.dir.path().join("clone")).unwrap();
+        let mut node = node("a", "./tool");
+        node.working_dir = Some(place.dir.path().join("clone"));
+        let text = place.resolve(&node, &RunOptions::default()).unwrap_err().to_string();
+        assert!(text.contains("clone/./tool") && !text.contains("flow/"), "{text}");
+        let file = place.file("clone/tool", 0o755);
+        let found = place.resolve(&node, &RunOptions::default()).unwrap().file;
+        assert_eq!(fs::canonicalize(found).unwrap(), fs::canonicalize(file).unwrap());
     }
 
     #[test]

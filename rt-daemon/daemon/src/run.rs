@@ -133,12 +133,15 @@ fn launches(
     let mut errors = Vec::new();
     let mut launches = Vec::new();
     for node in &dataflow.nodes {
-        let (env, mut warnings) = environment::additions(node, &host);
+        let (mut env, mut warnings) = environment::additions(node, &host);
         let mut whole = host.clone();
         whole.extend(env.clone());
         match program::resolve(node, &dataflow.working_dir, &whole, options) {
             Ok(program) => {
                 warnings.extend(program.iter().flat_map(|p| p.warnings.clone()));
+                if let Some(folder) = program.as_ref().and_then(|program| program.environment.as_ref()) {
+                    environment::activate(&mut env, &host, folder);
+                }
                 launches.push(program.map(|program| Launch { program, env }));
             }
             Err(error) => errors.push(error),
@@ -240,7 +243,7 @@ impl Supervisor {
             file: launch.program.file,
             args: launch.program.args,
             env,
-            working_dir: self.dataflow.working_dir.clone(),
+            working_dir: node.working_dir.clone().unwrap_or_else(|| self.dataflow.working_dir.clone()),
             socket,
             cpus,
         })

@@ -112,6 +112,7 @@ fn as_run(args: &ProveArgs) -> RunArgs {
         rt: Some(args.rt),
         build: false,
         report: ReportFormat::Json,
+        profile: None,
         uv: args.uv,
         debug: false,
         allow_shell_nodes: args.allow_shell_nodes,

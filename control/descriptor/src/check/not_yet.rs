@@ -1,37 +1,26 @@
 //! Keys that are understood but whose behaviour comes later: each use is reported, none is ignored in silence.
 
 use crate::{
-    check::{Kind, is_url},
+    check::Kind,
     error::Report,
     raw::{self, RawDataflow, RawNode},
     yaml::Yaml,
 };
 
 /// Keys of a node that change nothing yet.
-const NODE_KEYS: [(&str, &str); 18] = [
+const NODE_KEYS: [(&str, &str); 8] = [
     ("max_restarts", "has no effect yet: nodes are not restarted"),
     ("restart_delay", "has no effect yet: nodes are not restarted"),
     ("max_restart_delay", "has no effect yet: nodes are not restarted"),
     ("restart_window", "has no effect yet: nodes are not restarted"),
     ("finish_grace_secs", "has no effect yet: a node may linger"),
     ("shared_memory_pool_size", "has no effect: memory grows on demand; `output_layout` reserves it"),
-    ("send_stdout_as", "has no effect yet: lines go to the log only"),
-    ("send_logs_as", "has no effect yet: lines go to the log only"),
-    ("input_types", "is compared with the first message only: types of edges are not compared yet"),
-    ("output_types", "is compared with the data under `DORA_RUNTIME_TYPE_CHECK` only"),
-    ("output_metadata", "is not checked yet"),
-    ("pattern", "is not checked yet"),
     ("deploy", "has no effect yet: every node runs on this machine"),
     ("_unstable_deploy", "has no effect yet: every node runs on this machine"),
-    ("branch", "needs `git`, which cannot be run yet"),
-    ("tag", "needs `git`, which cannot be run yet"),
-    ("rev", "needs `git`, which cannot be run yet"),
-    ("path_sha256", "is not verified yet"),
 ];
 
 /// Operator keys that differ from what the runtime node already reports.
-const OPERATOR_KEYS: [&str; 6] =
-    ["send_stdout_as", "send_logs_as", "input_types", "output_types", "output_metadata", "pattern"];
+const OPERATOR_KEYS: [&str; 2] = ["send_stdout_as", "send_logs_as"];
 
 /// Reports everything in the file that does nothing yet.
 pub(crate) fn collect(raw: &RawDataflow<'_>, kinds: &[Option<Kind>], report: &mut Report) {
@@ -72,12 +61,6 @@ fn top_level(raw: &RawDataflow<'_>, report: &mut Report) {
     };
     note("deploy", "has no effect yet: every node runs on this machine");
     note("_unstable_deploy", "has no effect yet: every node runs on this machine");
-    if raw.yaml.get("type_rules").is_some_and(|rules| !rules.list().is_empty()) {
-        note("type_rules", "has no effect yet: types of edges are not compared");
-    }
-    if raw.strict_types {
-        note("strict_types", "covers names and form of types only; types of edges are not compared yet");
-    }
     for key in ["debug", "_unstable_debug"] {
         if raw.yaml.get(key).is_some_and(inspection) {
             note(key, "has no effect yet: topics cannot be inspected");
@@ -95,22 +78,16 @@ pub(crate) fn inspection(block: &Yaml) -> bool {
 fn source(node: &RawNode<'_>, kind: Kind, id: Option<&str>, report: &mut Report) {
     let mut fatal = |key: &str, what: &str| report.not_yet(node.pos_of(key), id, key, what, true);
     match kind {
-        Kind::Module => fatal("module", "cannot be run yet: modules are not expanded"),
         Kind::Hub => fatal("hub", "cannot be run yet"),
         Kind::Ros2 => fatal("ros2", "cannot be run yet: there is no ROS 2 bridge"),
         Kind::Operators if node.has("operators") => {
             fatal("operators", "cannot be run yet: there is no operator runtime");
         }
         Kind::Operators => fatal("operator", "cannot be run yet: there is no operator runtime"),
-        Kind::Path | Kind::Custom => {}
-    }
-    if node.has("git") {
-        fatal("git", "cannot be run yet: repositories are not cloned");
+        // A module that is still there could not be read, which is an error.
+        Kind::Path | Kind::Custom | Kind::Module => {}
     }
     let path = node.path.as_ref().map_or("", |path| path.value.as_str());
-    if matches!(kind, Kind::Path | Kind::Custom) && is_url(path) {
-        fatal("path", "cannot be run yet: URLs are not downloaded");
-    }
     if matches!(kind, Kind::Path | Kind::Custom) && path == "dynamic" {
         fatal("path", "cannot be run yet: dynamic nodes cannot join");
     }
@@ -121,13 +98,6 @@ fn ports(yaml: &Yaml, id: Option<&str>, report: &mut Report) {
         if value.text() == Some("arrow-ipc") {
             let what = "arrow-ipc has no effect yet: the raw layout is sent";
             report.not_yet(name.pos, id, "output_framing", what, false);
-        }
-    }
-    for (name, value) in yaml.get("inputs").map(Yaml::map).unwrap_or_default() {
-        let source = value.text().map(str::to_owned);
-        let source = source.or_else(|| raw::text(value, "source").map(|at| at.value));
-        if source.is_some_and(|source| source == "dora/logs" || source.starts_with("dora/logs/")) {
-            report.not_yet(name.pos, id, "dora/logs", "delivers nothing yet", false);
         }
     }
 }

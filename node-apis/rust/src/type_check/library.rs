@@ -1,10 +1,16 @@
-//! The standard types as Arrow types, and whether a message is one.
+//! Types as Arrow types, the standard ones and those that a descriptor defines, and whether a message is one.
 //!
 //! A struct may have more fields than its type and any order; its fields must be exact. Where Arrow has several
 //! layouts for one thing (text, bytes, lists) each of them is that thing. Parameters (`[encoding=rgb8]`) say
 //! nothing about the Arrow type.
 
+use std::borrow::Cow;
+
 use arrow_schema::DataType;
+use serde_json::Value;
+
+/// Levels of a definition that are read: those that a descriptor allows, and some.
+const MAX_DEPTH: usize = 32;
 
 /// What a type looks like in Arrow.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,18 +20,66 @@ pub(super) enum Shape {
     /// Also raw bytes, which are an array of `u8`.
     Bytes,
     List(Box<Shape>),
-    Struct(Vec<(&'static str, Shape)>),
+    Struct(Vec<(Cow<'static, str>, Shape)>),
 }
 
-/// The shape of a standard type; `None` for types of the user's own, which only the file with their definition
-/// knows.
-pub(super) fn shape(urn: &str) -> Option<Shape> {
-    let name = urn.strip_prefix("std/")?;
-    named(name.split_once('[').map_or(name, |(name, _)| name))
+/// The shape of a type: a standard one, or one of the user's own, whose definitions are among the `types` of the
+/// descriptor. `None` for any other.
+pub(super) fn shape(urn: &str, descriptor: &Value) -> Option<Shape> {
+    let base = base(urn);
+    match base.strip_prefix("std/") {
+        Some(name) => named(name),
+        None => defined(descriptor.get("types")?.get(base)?, 0),
+    }
+}
+
+/// The type without its parameters.
+pub(super) fn base(urn: &str) -> &str {
+    urn.split_once('[').map_or(urn, |(base, _)| base)
+}
+
+/// A definition as the descriptor has it: `"Float64"`, `{"list": …}`, `{"struct": {"x": …}}`.
+fn defined(json: &Value, depth: usize) -> Option<Shape> {
+    if depth > MAX_DEPTH {
+        return None;
+    }
+    if let Some(name) = json.as_str() {
+        return primitive(name);
+    }
+    if let Some(item) = json.get("list") {
+        return Some(Shape::List(Box::new(defined(item, depth + 1)?)));
+    }
+    let fields = json.get("struct")?.as_object()?.iter();
+    let fields = fields.map(|(name, json)| Some((Cow::Owned(name.clone()), defined(json, depth + 1)?)));
+    Some(Shape::Struct(fields.collect::<Option<_>>()?))
+}
+
+fn primitive(name: &str) -> Option<Shape> {
+    Some(match name {
+        "Utf8" | "LargeUtf8" => Shape::Text,
+        "Binary" | "LargeBinary" => Shape::Bytes,
+        "Boolean" => Shape::Plain(DataType::Boolean),
+        "Float16" => Shape::Plain(DataType::Float16),
+        "Float32" => Shape::Plain(DataType::Float32),
+        "Float64" => Shape::Plain(DataType::Float64),
+        "Int8" => Shape::Plain(DataType::Int8),
+        "Int16" => Shape::Plain(DataType::Int16),
+        "Int32" => Shape::Plain(DataType::Int32),
+        "Int64" => Shape::Plain(DataType::Int64),
+        "UInt8" => Shape::Plain(DataType::UInt8),
+        "UInt16" => Shape::Plain(DataType::UInt16),
+        "UInt32" => Shape::Plain(DataType::UInt32),
+        "UInt64" => Shape::Plain(DataType::UInt64),
+        _ => return None,
+    })
 }
 
 fn named(name: &str) -> Option<Shape> {
-    use Shape::{Bytes, List, Plain, Struct, Text};
+    use Shape::{Bytes, List, Plain, Text};
+    // Names of our own are not copied.
+    let structure = |fields: Vec<(&'static str, Shape)>| {
+        Shape::Struct(fields.into_iter().map(|(name, shape)| (Cow::Borrowed(name), shape)).collect())
+    };
     let float = || Plain(DataType::Float64);
     let floats = || List(Box::new(float()));
     let number = |t| Some(Plain(t));
@@ -45,44 +99,50 @@ fn named(name: &str) -> Option<Shape> {
         "core/v1/Bool" => number(DataType::Boolean),
         "core/v1/String" => Some(Text),
         "core/v1/Bytes" | "media/v1/CompressedImage" => Some(Bytes),
-        "math/v1/Vector3" => Some(Struct(vec![("x", float()), ("y", float()), ("z", float())])),
+        "math/v1/Vector3" => Some(structure(vec![("x", float()), ("y", float()), ("z", float())])),
         "math/v1/Quaternion" => {
-            Some(Struct(vec![("x", float()), ("y", float()), ("z", float()), ("w", float())]))
+            Some(structure(vec![("x", float()), ("y", float()), ("z", float()), ("w", float())]))
         }
-        "math/v1/Pose" => {
-            Some(Struct(vec![("position", of("math/v1/Vector3")), ("orientation", of("math/v1/Quaternion"))]))
-        }
-        "math/v1/Transform" => {
-            Some(Struct(vec![("translation", of("math/v1/Vector3")), ("rotation", of("math/v1/Quaternion"))]))
-        }
+        "math/v1/Pose" => Some(structure(vec![
+            ("position", of("math/v1/Vector3")),
+            ("orientation", of("math/v1/Quaternion")),
+        ])),
+        "math/v1/Transform" => Some(structure(vec![
+            ("translation", of("math/v1/Vector3")),
+            ("rotation", of("math/v1/Quaternion")),
+        ])),
         "control/v1/Twist" => {
-            Some(Struct(vec![("linear", of("math/v1/Vector3")), ("angular", of("math/v1/Vector3"))]))
+            Some(structure(vec![("linear", of("math/v1/Vector3")), ("angular", of("math/v1/Vector3"))]))
         }
-        "control/v1/JointState" => Some(Struct(vec![
+        "control/v1/JointState" => Some(structure(vec![
             ("names", List(Box::new(Text))),
             ("positions", floats()),
             ("velocities", floats()),
             ("efforts", floats()),
         ])),
-        "control/v1/Odometry" => Some(Struct(vec![
+        "control/v1/Odometry" => Some(structure(vec![
             ("pose", of("math/v1/Pose")),
             ("twist", of("control/v1/Twist")),
             ("frame_id", Text),
         ])),
         "media/v1/Image" => {
-            Some(Struct(vec![("width", u32_()), ("height", u32_()), ("encoding", Text), ("data", Bytes)]))
+            Some(structure(vec![("width", u32_()), ("height", u32_()), ("encoding", Text), ("data", Bytes)]))
         }
-        "media/v1/PointCloud" => Some(Struct(vec![("points", Bytes), ("width", u32_()), ("height", u32_())])),
+        "media/v1/PointCloud" => {
+            Some(structure(vec![("points", Bytes), ("width", u32_()), ("height", u32_())]))
+        }
         "media/v1/AudioFrame" => {
-            Some(Struct(vec![("sample_rate", u32_()), ("channels", u32_()), ("data", Bytes)]))
+            Some(structure(vec![("sample_rate", u32_()), ("channels", u32_()), ("data", Bytes)]))
         }
         "vision/v1/BoundingBox" => {
             let sides = ["x", "y", "width", "height", "confidence"];
             let numbers = sides.map(|side| (side, Plain(DataType::Float32)));
-            Some(Struct(numbers.into_iter().chain([("label", Text)]).collect()))
+            Some(structure(numbers.into_iter().chain([("label", Text)]).collect()))
         }
-        "vision/v1/Detection" => Some(Struct(vec![("boxes", List(Box::new(of("vision/v1/BoundingBox"))))])),
-        "vision/v1/Segmentation" => Some(Struct(vec![
+        "vision/v1/Detection" => {
+            Some(structure(vec![("boxes", List(Box::new(of("vision/v1/BoundingBox"))))]))
+        }
+        "vision/v1/Segmentation" => Some(structure(vec![
             ("width", u32_()),
             ("height", u32_()),
             ("num_classes", u32_()),
@@ -139,6 +199,12 @@ fn differs<'a>(shape: &'a Shape, found: &DataType, path: &mut Vec<&'a str>) -> O
 mod tests {
     use super::*;
     use arrow_schema::{Field, Fields};
+    use serde_json::json;
+
+    /// Of a standard type.
+    fn shape(urn: &str) -> Option<Shape> {
+        super::shape(urn, &Value::Null)
+    }
 
     fn structure(fields: &[(&str, DataType)]) -> DataType {
         DataType::Struct(
@@ -234,5 +300,32 @@ mod tests {
             difference(&bytes, &list(DataType::UInt8)).is_some(),
             "a list of lists of bytes is not bytes"
         );
+    }
+
+    #[test]
+    fn types_of_the_user_are_what_the_descriptor_says_they_are() {
+        let descriptor = json!({ "types": {
+            "own/robot/v1/State": { "struct": {
+                "t": "UInt64", "name": "LargeUtf8", "track": { "list": { "struct": { "x": "Float32" } } },
+            } },
+            "own/robot/v1/Odd": { "struct": { "x": "Decimal" } },
+            "own/robot/v1/Deep": (0..100).fold(json!("Int8"), |inner, _| json!({ "list": inner })),
+        } });
+        let state = super::shape("own/robot/v1/State[unit=m]", &descriptor).unwrap();
+        let track = |x| DataType::List(Field::new_list_field(structure(&[("x", x)]), true).into());
+        let message = |x| {
+            structure(&[
+                ("track", track(x)),
+                ("t", DataType::UInt64),
+                ("name", DataType::Utf8),
+                ("more", DataType::Int8),
+            ])
+        };
+        assert_eq!(difference(&state, &message(DataType::Float32)), None);
+        let wrong = difference(&state, &message(DataType::Float64)).unwrap();
+        assert_eq!(wrong, "a struct whose field `track.x` is Float64");
+        for urn in ["own/robot/v1/Other", "own/robot/v1/Odd", "own/robot/v1/Deep"] {
+            assert_eq!(super::shape(urn, &descriptor), None, "{urn}");
+        }
     }
 }

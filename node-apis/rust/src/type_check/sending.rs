@@ -73,7 +73,7 @@ impl SendCheck {
         let types = &descriptor.node(&setup.run.node_id)?.output_types;
         let declared = |id: &DataId| {
             let urn = types.get(id)?;
-            let (output, urn, shape) = (id.clone(), urn.clone(), shape(urn)?);
+            let (output, urn, shape) = (id.clone(), urn.clone(), shape(urn, descriptor)?);
             Some(Declared { output, urn, shape, good: None, warned: false })
         };
         let outputs: Vec<_> = setup.outputs.iter().map(|wiring| declared(&wiring.id)).collect();
@@ -157,9 +157,13 @@ mod tests {
     use serde_json::json;
 
     fn check(mode: Mode) -> SendCheck {
-        let types = json!({"a": "std/core/v1/Float64", "own": "own/x/v1/T"});
-        let json = json!({"nodes": [{"id": "n", "outputs": ["own", "a", "b"], "output_types": types}]});
-        let outputs = ["own", "a", "b"].map(|id| OutputWiring {
+        let types = json!({"a": "std/core/v1/Float64", "own": "own/x/v1/T", "state": "own/x/v1/State"});
+        let names = ["own", "a", "b", "state"];
+        let json = json!({
+            "nodes": [{"id": "n", "outputs": names, "output_types": types}],
+            "types": {"own/x/v1/State": {"struct": {"x": "Float64"}}},
+        });
+        let outputs = names.map(|id| OutputWiring {
             origins: None,
             id: id.into(),
             arena: 0,
@@ -227,7 +231,19 @@ mod tests {
     }
 
     #[test]
-    fn outputs_without_a_standard_type_and_messages_of_a_request_pass() {
+    fn structs_and_types_of_the_user_are_compared_field_by_field() {
+        let (mut check, none) = (check(Mode::Error), MetadataParameters::new());
+        let state = |x| DataType::Struct(vec![arrow_schema::Field::new("x", x, true)].into());
+        check.check(3, &none, &state(DataType::Float64)).unwrap();
+        let error = check.check(3, &none, &state(DataType::Float32)).unwrap_err().to_string();
+        for part in ["`state`", "own/x/v1/State", "field `x` is Float32"] {
+            assert!(error.contains(part), "{error}");
+        }
+        assert!(check.check(3, &none, &DataType::UInt8).is_err(), "raw bytes are no struct");
+    }
+
+    #[test]
+    fn outputs_without_a_known_type_and_messages_of_a_request_pass() {
         let (mut check, none) = (check(Mode::Error), MetadataParameters::new());
         for output in [0, 2, 9] {
             check.check(output, &none, &DataType::Utf8).unwrap();
