@@ -49,7 +49,14 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn is_pip(&self) -> bool {
-        self.words.first().is_some_and(|first| first == "pip" || first == "pip3")
+        self.pip().is_some()
+    }
+
+    /// Which word calls pip: the first, or the one behind the `env -C <folder>` that lines of a module get.
+    fn pip(&self) -> Option<usize> {
+        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        let at = if let ["env", "-C", _, ..] = words[..] { 3 } else { 0 };
+        matches!(words.get(at), Some(&("pip" | "pip3"))).then_some(at)
     }
 }
 
@@ -180,8 +187,8 @@ fn active(env: &Env, host: &Env) -> Option<PathBuf> {
 /// `pip …` and `pip3 …` become `uv pip …`.
 fn through_uv(line: &Line) -> Vec<String> {
     let mut words = line.words.clone();
-    if line.is_pip() {
-        words.splice(0..1, ["uv".to_owned(), "pip".to_owned()]);
+    if let Some(at) = line.pip() {
+        words.splice(at..=at, ["uv".to_owned(), "pip".to_owned()]);
     }
     words
 }
@@ -191,8 +198,8 @@ fn through_uv(line: &Line) -> Vec<String> {
 fn in_environment(line: &Line, venv: Option<&Path>) -> Vec<String> {
     let mut words = line.words.clone();
     let python = venv.map(|venv| venv.join("bin/python"));
-    if let Some(python) = python.filter(|python| line.is_pip() && python.is_file()) {
-        words.splice(0..1, [python.to_string_lossy().into_owned(), "-m".into(), "pip".into()]);
+    if let (Some(at), Some(python)) = (line.pip(), python.filter(|python| python.is_file())) {
+        words.splice(at..=at, [python.to_string_lossy().into_owned(), "-m".into(), "pip".into()]);
     }
     words
 }
@@ -208,6 +215,9 @@ mod tests {
             ("pip3 install x", "uv pip install x"),
             ("cargo build", "cargo build"),
             ("echo pip", "echo pip"),
+            ("env -C sub pip install x", "env -C sub uv pip install x"),
+            ("env -C sub make", "env -C sub make"),
+            ("env -C pip", "env -C pip"),
         ] {
             let line = Line { text: text.to_owned(), words: shlex::split(text).unwrap() };
             assert_eq!(through_uv(&line).join(" "), expected);

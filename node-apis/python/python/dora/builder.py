@@ -25,7 +25,7 @@ __all__ = ["DataflowBuilder", "Node", "Operator", "Output"]
 #: Keys of a descriptor besides `nodes`. The tables are compared with `dora-schema.json` by a test.
 _DATAFLOW_KEYS = (
     "strict_types type_rules health_check_interval env exit_when_nodes_finish _unstable_deploy deploy"
-    " _unstable_debug debug communication chains"
+    " _unstable_debug debug communication chains type_paths"
 ).split()
 
 _NODE_KEYS = (
@@ -33,7 +33,7 @@ _NODE_KEYS = (
     " custom inputs outputs output_layout output_framing output_types input_types output_metadata pattern env"
     " send_stdout_as send_logs_as min_log_level max_log_size max_rotated_files restart_policy max_restarts"
     " restart_delay max_restart_delay restart_window health_check_timeout startup_timeout finish_grace_secs"
-    " cpu_affinity shared_memory_pool_size rt _unstable_deploy deploy"
+    " cpu_affinity shared_memory_pool_size rt wcet _unstable_deploy deploy"
 ).split()
 
 _OPERATOR_KEYS = (
@@ -44,7 +44,7 @@ _OPERATOR_KEYS = (
 #: Keys of a node that `Node.set` leaves to a method.
 _OWN_METHOD = {"id": "add_node", "inputs": "add_input", "outputs": "add_output", "operators": "add_operator"}
 
-_INPUT_KEYS = "source queue_size queue_policy input_timeout deadline on_miss".split()
+_INPUT_KEYS = "source queue_size queue_policy input_timeout deadline on_miss triggers".split()
 _QUEUE_POLICIES = ("drop_oldest", "backpressure")
 
 
@@ -120,11 +120,12 @@ class _Ports:
         input_timeout=None,
         deadline=None,
         on_miss=None,
+        triggers=None,
     ):
         """Wires an input to an `Output`, or to `"node/output"`, `"dora/timer/..."`, `"dora/logs..."`.
 
         `input_timeout` is in seconds; `deadline` in seconds, or text with a unit such as `"500us"`; `on_miss` says what
-        becomes of a message past it.
+        becomes of a message past it; `triggers=False` tells `dora validate --rt` that the node sends nothing because of it.
         """
         if not isinstance(source, (str, Output)):
             raise TypeError(f"input `{input_id}`: `source` is a str or an Output, not {type(source).__name__}")
@@ -138,7 +139,7 @@ class _Ports:
                 f"input `{input_id}`: `queue_policy` is one of {_listed(_QUEUE_POLICIES)}, not {queue_policy!r}"
                 + _did_you_mean(queue_policy, _QUEUE_POLICIES)
             )
-        values = (source, queue_size, queue_policy, input_timeout, deadline, on_miss)
+        values = (source, queue_size, queue_policy, input_timeout, deadline, on_miss, triggers)
         self._inputs[input_id] = {k: v for k, v in zip(_INPUT_KEYS, values) if v is not None}
         return self
 

@@ -35,6 +35,7 @@ class _Ports:
         input_timeout: Optional[float] = ...,
         deadline: Union[float, str, None] = ...,
         on_miss: Optional[str] = ...,
+        triggers: Optional[bool] = ...,
     ) -> _Self: ...
 
 class Node(_Ports):
