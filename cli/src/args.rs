@@ -3,6 +3,9 @@
 //! A flag wins over its environment variable, which wins over the default; a variable that cannot be read is an
 //! error, never a silent default.
 
+mod doctor;
+mod prove;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
@@ -13,6 +16,9 @@ use crate::{
     display::logs::{LogFormat, NodeLevels},
     duration,
 };
+
+pub(crate) use doctor::DoctorArgs;
+pub(crate) use prove::ProveArgs;
 
 /// Dataflows for robots: real time first.
 #[derive(Debug, Parser)]
@@ -233,83 +239,6 @@ pub(crate) enum NewLang {
     Cxx,
 }
 
-/// `dora doctor`
-#[derive(Args, Debug)]
-pub(crate) struct DoctorArgs {
-    /// Check and measure what matters for real time
-    #[arg(long)]
-    pub(crate) rt: bool,
-    /// How long the timers of each core are measured, all cores at once; wake-ups take half of it in addition.
-    /// 0 measures nothing
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "5s", requires = "rt")]
-    pub(crate) duration: Duration,
-    /// The cores for real-time nodes: 2,3 or 2-3. Default: the isolated ones, or all are measured
-    #[arg(long, value_name = "LIST", value_parser = core_list, requires = "rt")]
-    pub(crate) cores: Option<CoreList>,
-    /// One JSON document on stdout, nothing else there
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Print a script that would fix what was found, with its undo; changes and measures nothing
-    #[arg(long, requires = "rt", conflicts_with_all = ["json", "duration"])]
-    pub(crate) fix_plan: bool,
-    /// Check this dataflow as well
-    #[arg(long, value_name = "PATH", conflicts_with = "rt")]
-    pub(crate) dataflow: Option<PathBuf>,
-    /// Address of a coordinator to check
-    #[arg(long, value_name = "IP", env = "DORA_COORDINATOR_ADDR")]
-    pub(crate) coordinator_addr: Option<std::net::IpAddr>,
-    /// Port of that coordinator
-    #[arg(long, value_name = "PORT", env = "DORA_COORDINATOR_PORT")]
-    pub(crate) coordinator_port: Option<u16>,
-}
-
-/// `dora prove`
-#[derive(Args, Debug)]
-pub(crate) struct ProveArgs {
-    /// The dataflow descriptor (YAML)
-    pub(crate) path: PathBuf,
-    /// Stop when every node that is judged has handled this many messages (taken and sent) after its warm-up
-    #[arg(long, value_name = "N", default_value = "100000")]
-    pub(crate) messages: std::num::NonZeroU64,
-    /// Stop this long after the warm-up, whatever the number of messages
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse, default_value = "10s")]
-    pub(crate) at_most: Duration,
-    /// From a node's first message to where counting begins
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "2s")]
-    pub(crate) warm_up: Duration,
-    /// Judge this node, too, though it has no `rt:` block. May be repeated
-    #[arg(long, value_name = "ID", action = ArgAction::Append)]
-    pub(crate) node: Vec<String>,
-    /// Fail also when something that was to be judged could not be counted
-    #[arg(long)]
-    pub(crate) strict: bool,
-    /// One JSON document on stdout, nothing else there
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// What happens when an `rt:` block cannot be applied, as for `dora run`
-    #[arg(long, value_name = "MODE", require_equals = true, default_value = "best-effort")]
-    pub(crate) rt: RtArg,
-    /// Run Python nodes through `uv`
-    #[arg(long)]
-    pub(crate) uv: bool,
-    /// Start nodes with `path: shell`
-    #[arg(long, env = "DORA_ALLOW_SHELL_NODES", value_parser = BoolishValueParser::new())]
-    pub(crate) allow_shell_nodes: bool,
-    /// Least severe level shown: error, warn, info, debug, trace, or stdout for everything
-    #[arg(long, value_name = "LEVEL", env = "DORA_LOG_LEVEL", default_value = "stdout")]
-    pub(crate) log_level: LogLevel,
-    /// How log lines look
-    #[arg(long, value_name = "FORMAT", env = "DORA_LOG_FORMAT", value_enum, default_value_t)]
-    pub(crate) log_format: LogFormat,
-    /// Environment variable for all nodes; a node's own `env:` wins. May be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value, action = ArgAction::Append)]
-    pub(crate) env: Vec<(String, String)>,
-}
-
-/// Cores by number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CoreList(pub(crate) Vec<usize>);
-
 /// Flags about where git and hub sources come from; shared by `run` and `build`.
 #[derive(Args, Debug, Default)]
 pub(crate) struct SourceArgs {
@@ -373,21 +302,6 @@ pub(crate) enum ReportFormat {
     Json,
     /// No report.
     None,
-}
-
-fn core_list(text: &str) -> Result<CoreList, String> {
-    const HOW: &str = "write cores as `2`, `2,3` or `0-3`";
-    let number = |text: &str| text.trim().parse::<usize>().ok().filter(|&core| core < 65_536).ok_or(HOW);
-    let mut cores = Vec::new();
-    for part in text.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last) = (number(first)?, number(last)?);
-        if first > last {
-            return Err(format!("`{part}` ends before it begins; {HOW}"));
-        }
-        cores.extend(first..=last);
-    }
-    Ok(CoreList(cores))
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
