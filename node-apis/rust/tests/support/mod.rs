@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::{
-    os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd},
     sync::Arc,
 };
 
@@ -186,19 +186,19 @@ impl Node {
             }
             ours
         });
-        let number = env.socket_fd;
+        let (number, is_taken) = (env.socket_fd, env.version == VERSION);
         let node = RtNode::init_from_config(env);
-        if node.is_err() {
-            close_if_open(number);
+        if !is_taken {
+            close_untaken(number);
         }
         (node, Daemon { socket: daemon.join().unwrap(), status })
     }
 }
 
-/// A node that was refused before it took the socket leaves it open; the fake daemon waits for its end.
+/// A node of another version does not take the socket; the fake daemon waits for its end. In all other cases the node has
+/// closed it, and the number may belong to another test by now.
 #[expect(unsafe_code, reason = "closes a descriptor by number")]
-fn close_if_open(number: i32) {
-    // SAFETY: the number was given to the node, which either closed it or never took it; tests that use this run
-    // their nodes one after another.
-    unsafe { libc::close(number) };
+fn close_untaken(number: i32) {
+    // SAFETY: the number came from `into_raw_fd`, and nobody took it over.
+    drop(unsafe { OwnedFd::from_raw_fd(number) });
 }
