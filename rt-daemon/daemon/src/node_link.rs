@@ -67,9 +67,11 @@ impl NodeLink {
         Ok(Self { queue })
     }
 
-    /// Queues a frame; `false` when the node has not read the last [`QUEUE`] of them or is gone.
+    /// Queues a frame; `false` when the node has not read the last [`QUEUE`] of them. One that has hung up is no such node: it is
+    /// just ending, which the reading side tells.
     pub(crate) fn send(&self, frame: ToNode) -> bool {
-        self.queue.try_send(Outgoing { frame, fds: Vec::new() }).is_ok()
+        let sent = self.queue.try_send(Outgoing { frame, fds: Vec::new() });
+        !matches!(sent, Err(mpsc::error::TrySendError::Full(_)))
     }
 
     /// Queues the set-up, with as many frames ahead of it as its descriptors need.
