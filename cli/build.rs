@@ -11,6 +11,8 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let var = |name: &str| env::var(name).unwrap_or_default();
     let library = PathBuf::from(var("OUT_DIR")).join("count_allocations.so");
+    // `dora self update` asks for a release for this machine.
+    println!("cargo::rustc-env=DORA_TARGET={}", var("TARGET"));
     let known = ["x86_64", "aarch64", "riscv64"].contains(&var("CARGO_CFG_TARGET_ARCH").as_str());
     if var("CARGO_CFG_TARGET_OS") != "linux" || var("CARGO_CFG_TARGET_ENV") != "gnu" || !known {
         fs::write(&library, []).expect("OUT_DIR is writable");

@@ -50,6 +50,11 @@ impl CliError {
         self
     }
 
+    /// What went wrong, without causes and hints.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     fn push_chain(&mut self, mut next: Option<&(dyn Error + 'static)>) {
         while let Some(error) = next {
             let text = error.to_string();

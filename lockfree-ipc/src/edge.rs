@@ -74,6 +74,8 @@ pub(crate) struct Edge {
     pub(crate) returns: ReturnSet,
     pub(crate) return_words: u32,
     pub(crate) space: SpaceBell,
+    /// The reader reads no more.
+    pub(crate) done: Shared<AtomicU64>,
     pub(crate) counters: Counters,
 }
 
@@ -83,6 +85,7 @@ pub(crate) struct Counters {
     pub(crate) overwritten: Shared<AtomicU64>,
     pub(crate) requeued: Shared<AtomicU64>,
     pub(crate) flushed: Shared<AtomicU64>,
+    pub(crate) refused: Shared<AtomicU64>,
     pub(crate) taken: Shared<AtomicU64>,
     pub(crate) skipped: Shared<AtomicU64>,
 }
@@ -134,10 +137,12 @@ impl Edge {
                 bell: Shared::<AtomicU32>::map(&map, at::SPACE_BELL, 1)?,
                 futex: Arc::new(Futex::new()),
             },
+            done: word(at::DONE)?,
             counters: Counters {
                 overwritten: word(at::OVERWRITTEN)?,
                 requeued: word(at::REQUEUED)?,
                 flushed: word(at::FLUSHED)?,
+                refused: word(at::REFUSED)?,
                 taken: word(at::TAKEN)?,
                 skipped: word(at::SKIPPED)?,
             },
@@ -215,12 +220,12 @@ pub struct EdgeView {
     edge: Edge,
 }
 
-/// Where the messages of an edge went: `sent = taken + overwritten + flushed + queued`.
+/// Where the messages of an edge went: `sent = taken + overwritten + flushed + queued`, always.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// Entered the edge.
     pub sent: u64,
-    /// Taken by the reader.
+    /// Left the ring with the reader, whether or not its process lived on to count them.
     pub taken: u64,
     /// Dropped because more than the limit were queued.
     pub overwritten: u64,
@@ -239,17 +244,54 @@ impl EdgeView {
         Ok(Self { edge: Edge::open(fd.as_fd(), Access::Read)? })
     }
 
-    /// The ledger now. Exact when neither side is in the middle of a call.
+    /// The ledger now. Its sum is always right; how it is split, when neither side is in the middle of a call. What a process
+    /// left uncounted because it was killed counts as taken.
     pub fn ledger(&self) -> Ledger {
         let get = |c: &Shared<AtomicU64>| c.one().load(Ordering::Acquire);
         let c = &self.edge.counters;
-        let (head, tail) = (get(&self.edge.ring.head), get(&self.edge.ring.tail));
+        // Each of them is raised after the read position, and that after the write position.
+        let (overwritten, skipped) = (get(&c.overwritten), get(&c.skipped));
+        let (flushed, requeued) = (get(&c.flushed), get(&c.requeued));
+        let head = self.head();
+        let tail = self.edge.ring.written(get(&self.edge.ring.tail)).max(head);
+        let overwritten = overwritten.wrapping_add(skipped);
+        let passed_by_sender = overwritten.wrapping_add(flushed).wrapping_add(requeued);
         Ledger {
-            sent: tail.saturating_sub(get(&c.requeued)),
-            taken: get(&c.taken),
-            overwritten: get(&c.overwritten).wrapping_add(get(&c.skipped)),
-            flushed: get(&c.flushed),
-            queued: tail.saturating_sub(head),
+            sent: tail.saturating_sub(requeued),
+            taken: head.saturating_sub(passed_by_sender),
+            overwritten,
+            flushed,
+            queued: tail - head,
         }
     }
+
+    /// Messages that the reader has counted as taken: as in the ledger, unless a process was killed just before it could count.
+    pub fn counted(&self) -> u64 {
+        self.edge.counters.taken.one().load(Ordering::Acquire)
+    }
+
+    /// Slots that the reader gave back without having them.
+    pub fn refused(&self) -> u64 {
+        self.edge.counters.refused.one().load(Ordering::Acquire)
+    }
+
+    /// Next position to read.
+    pub fn head(&self) -> u64 {
+        self.edge.ring.head.one().load(Ordering::Acquire)
+    }
+}
+
+/// The process that read this edge is gone, and the next one is not started yet: forgets what the old one gave back or scribbled
+/// there, and returns the position at which the next one goes on. Then tell the sender:
+/// [`Publisher::reader_restarted`](crate::Publisher::reader_restarted). It may send meanwhile.
+///
+/// # Errors
+/// [`OpenError`] when the segment is no edge.
+pub fn reader_died(fd: BorrowedFd<'_>) -> Result<u64, OpenError> {
+    let edge = Edge::open(fd, Access::Write)?;
+    // Nothing is lost: whatever it gave back came before the position, and the sender takes all of that back.
+    (0..edge.return_words as usize).for_each(|word| {
+        edge.returns.collect(word);
+    });
+    Ok(edge.ring.head.one().load(Ordering::Acquire))
 }

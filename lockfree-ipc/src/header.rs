@@ -42,6 +42,9 @@ pub mod flags {
 /// The seven words behind the stamp of a ring entry.
 pub type Words = [u64; 7];
 
+/// Which of them says when it was sent.
+pub(crate) const SEND_NS_WORD: usize = 3;
+
 /// A small message: payload and metadata, in the second line of the entry.
 pub type Line = [u64; LINE_WORDS];
 

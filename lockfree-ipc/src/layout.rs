@@ -4,7 +4,7 @@
 //! version. Lines that different processes write stand 128 bytes apart, because x86 fetches lines in pairs.
 
 /// Version of all layouts. Raised with every change of this file.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// First eight bytes of every segment: `dorashm\n`.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"dorashm\n");
 
@@ -62,6 +62,8 @@ pub mod edge {
     pub const REQUEUED: u64 = 144;
     /// Messages dropped by a flush (u64).
     pub const FLUSHED: u64 = 152;
+    /// Slots that the reader gave back without having them (u64).
+    pub const REFUSED: u64 = 160;
 
     /// Next position to read (u64). Both sides compare-exchange it.
     pub const HEAD: u64 = 256;
@@ -69,6 +71,8 @@ pub mod edge {
     pub const TAKEN: u64 = 384;
     /// Messages the reader skipped because more than `LIMIT` were queued (u64).
     pub const SKIPPED: u64 = 392;
+    /// 1 when the reader reads no more, although its process may hold messages (u64).
+    pub const DONE: u64 = 400;
 
     /// Position that `HEAD` must reach before the waiting sender is woken, 0 = nobody waits (u64). Line of the sender.
     pub const SPACE_WANTED: u64 = 512;
@@ -137,12 +141,14 @@ pub mod doorbell {
 
 /// Status page.
 pub mod status {
-    /// Number of inputs (u32).
+    /// Number of inputs that the descriptor declares (u32).
     pub const INPUTS: u64 = 16;
     /// Number of outputs (u32).
     pub const OUTPUTS: u64 = 20;
     /// Number of chains that end at the node (u32).
     pub const CHAINS: u64 = 24;
+    /// Number of spare inputs (u32).
+    pub const SPARE: u64 = 28;
     /// What the node is doing: `since_ns << 2 | state` (u64); 0 starting, 1 waiting, 2 in its handler, 3 done.
     pub const ACTIVITY: u64 = 128;
     /// Last sign of life within a handler, such as a send: CLOCK_MONOTONIC nanoseconds (u64).
@@ -162,19 +168,26 @@ pub mod status {
     /// First input block.
     pub const FIRST: u64 = (MISS_RECORDS + (MISS_NEWEST + MISS_WORST) * MISS_WORDS * 8).next_multiple_of(128);
     /// Counters at the start of an input block (u64 each): received, missed ticks, deadline missed, timeouts, first_ns, copied out,
-    /// skipped for being late.
+    /// skipped for being late, recoveries from a timeout, 1 while timed out.
     pub const INPUT_COUNTERS: u64 = 128;
-    /// Size of an input block: counters, then a histogram.
-    pub const INPUT: u64 = INPUT_COUNTERS + super::HISTOGRAM;
+    /// Within an input block: histogram of queue waits, behind that of latencies.
+    pub const INPUT_QUEUE: u64 = INPUT_COUNTERS + super::HISTOGRAM;
+    /// Size of an input block: counters, then two histograms.
+    pub const INPUT: u64 = INPUT_QUEUE + super::HISTOGRAM;
     /// Counters of an output (u64 each): sent, bytes, copied, too large, no slot, unplanned slots, blocked, progress time, progress microstep.
     pub const OUTPUT: u64 = 128;
 
-    /// Counters at the start of a chain block, which looks like an input block (u64 each): traced, untraced, missed.
-    pub const CHAIN: u64 = INPUT;
+    /// Counters at the start of a chain block (u64 each): traced, untraced, missed. Then, as in an input block, a histogram of latencies.
+    pub const CHAIN: u64 = INPUT_COUNTERS + super::HISTOGRAM;
 
-    /// Size of the whole page: input blocks, output blocks, chain blocks.
-    pub const fn size(inputs: u64, outputs: u64, chains: u64) -> u64 {
+    /// End of the blocks of what the descriptor declares: inputs, outputs, chains. The spare inputs follow.
+    pub const fn declared(inputs: u64, outputs: u64, chains: u64) -> u64 {
         FIRST + inputs * INPUT + outputs * OUTPUT + chains * CHAIN
+    }
+
+    /// Size of the whole page.
+    pub const fn size(inputs: u64, outputs: u64, chains: u64, spare: u64) -> u64 {
+        declared(inputs, outputs, chains) + spare * INPUT
     }
 }
 
@@ -201,7 +214,7 @@ pub const HISTOGRAM_BUCKETS: u64 =
 pub const HISTOGRAM: u64 = (16 + HISTOGRAM_BUCKETS * 8).next_multiple_of(128);
 
 const _: () = {
-    assert!(edge::FLUSHED + 8 <= edge::HEAD);
+    assert!(edge::REFUSED + 8 <= edge::HEAD);
     assert!(edge::RETURNS.is_multiple_of(128) && edge::SPACE_BELL + 4 <= edge::RETURNS);
     assert!(edge::entries(1).is_multiple_of(64));
     assert!(arena::TYPE_DATA < arena::TYPE_END && arena::SLOTS.is_multiple_of(4096));

@@ -26,6 +26,7 @@ pub mod fdpass;
 mod futex;
 pub mod header;
 pub mod histogram;
+mod holding;
 pub mod layout;
 mod loan;
 mod misses;
@@ -33,6 +34,7 @@ pub mod origins;
 mod outlet;
 mod prefetch;
 mod publisher;
+mod reader;
 mod returns;
 pub mod ring;
 mod segment;
@@ -55,7 +57,8 @@ pub use histogram::HistogramSnapshot;
 pub use loan::Loan;
 pub use misses::{Miss, MissLog};
 pub use origins::{Origins, OriginsView};
-pub use publisher::{Interrupter, Publisher, SendReport};
+pub use publisher::{Publisher, SendReport};
+pub use reader::{Interrupter, Reader};
 pub use returns::ReturnSet;
 pub use status::{
     Activity, ChainSnapshot, ChainStats, InputSnapshot, InputStats, OutputSnapshot, OutputStats, StatusPage,

@@ -2,6 +2,8 @@
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p lockfree-ipc --lib --release loom_tests`
 
+mod restart;
+
 use loom::{sync::Arc, thread};
 
 use crate::{
@@ -33,8 +35,12 @@ fn pop(consumer: &mut Consumer, skipped: impl FnMut(u32)) -> Option<(Words, Line
 
 /// Runs `body` with a bound on context switches: all bugs seen in such protocols need two or three.
 fn model(body: impl Fn() + Sync + Send + 'static) {
+    model_within(3, body);
+}
+
+fn model_within(switches: usize, body: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(switches);
     builder.max_branches = 20_000;
     builder.check(body);
 }
@@ -113,7 +119,16 @@ fn sifting_keeps_requests_in_order_while_the_reader_reads() {
             producer.push(&message(2), &[2; LINE_WORDS]);
             let mut back = Vec::new();
             producer.queued().unwrap();
-            producer.sift(|f| f & flags::CORRELATED != 0, |s| back.push(s)).unwrap();
+            producer
+                .sift(
+                    |f| f & flags::CORRELATED != 0,
+                    |s, place| {
+                        if place.is_none() {
+                            back.push(s);
+                        }
+                    },
+                )
+                .unwrap();
             (producer, back)
         });
         let mut seen = Vec::new();

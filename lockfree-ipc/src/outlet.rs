@@ -9,11 +9,14 @@ use std::sync::{
 };
 
 use crate::{
-    Doorbell, EdgeError, Interrupter, Policy, ReturnSet, Woken, clock,
+    Doorbell, EdgeError, Interrupter, Policy, Woken, clock,
     edge::{Counters, Edge, SpaceBell, add},
     header::{INLINE, Line, Words, flags},
+    holding::Holding,
     ring::Producer,
+    segment::Shared,
     slots::Slots,
+    sync::AtomicU64,
 };
 
 /// A blocked sender looks by itself this often, should the reader's wake-up go astray; nanoseconds.
@@ -31,10 +34,12 @@ pub(crate) struct Out {
     limit: u64,
     slack: u64,
     pub(crate) policy: Policy,
-    pub(crate) returns: ReturnSet,
-    /// Slots that this edge holds: in its ring or with its reader.
-    pub(crate) held: Box<[u64]>,
+    /// Words of the return set: the edge was made for an arena with as many.
+    words: u32,
+    /// Slots that this edge holds.
+    holding: Holding,
     space: SpaceBell,
+    done: Shared<AtomicU64>,
     counters: Counters,
     bell: Doorbell,
     rewoken_ns: u64,
@@ -52,9 +57,10 @@ impl Out {
             limit: edge.limit,
             slack: edge.slack,
             policy: edge.policy,
-            returns: edge.returns,
-            held: vec![0; edge.return_words as usize].into(),
+            words: edge.return_words,
+            holding: Holding::new(edge.returns, edge.return_words as usize),
             space: edge.space,
+            done: edge.done,
             counters: edge.counters,
             bell,
             rewoken_ns: 0,
@@ -144,7 +150,7 @@ impl Out {
         }
         let slot = words[0] as u32;
         if slot != INLINE {
-            set(&mut self.held, slot);
+            self.holding.enter(slot, self.ring.tail());
             slots.hold(slot);
         }
         self.ring.push(words, line);
@@ -154,25 +160,20 @@ impl Out {
     /// Cuts the queue back so that with the coming message `limit` are in it. Ordinary messages go first.
     fn make_room(&mut self, slots: &mut Slots) -> Result<u64, EdgeError> {
         let target = self.ring.tail() + 1 - self.limit;
-        let held = &mut self.held;
         if !self.ring.correlated_before(target) {
-            return self.ring.take_back_until(target, |slot| give_up(held, slots, slot));
+            return self.overwrite_until(target, slots);
         }
         let mut excess = self.ring.queued()?.saturating_sub(self.limit - 1);
-        let (kept, mut dropped) = self.ring.sift(
-            |f| {
-                let drop = excess > 0 && f & flags::CORRELATED == 0;
-                excess -= u64::from(drop);
-                !drop
-            },
-            |slot| give_up(held, slots, slot),
-        )?;
+        let (kept, mut dropped) = self.sift(slots, |f| {
+            let drop = excess > 0 && f & flags::CORRELATED == 0;
+            excess -= u64::from(drop);
+            !drop
+        })?;
         add(&self.counters.requeued, kept);
         if self.is_full()? {
             // Nothing but requests: the oldest goes.
             let target = self.ring.tail() + 1 - self.limit;
-            let held = &mut self.held;
-            dropped += self.ring.take_back_until(target, |slot| give_up(held, slots, slot))?;
+            dropped += self.overwrite_until(target, slots)?;
         }
         Ok(dropped)
     }
@@ -180,12 +181,25 @@ impl Out {
     /// Empties the queue but for requests.
     fn flush(&mut self, slots: &mut Slots) -> Result<(), EdgeError> {
         self.ring.queued()?;
-        let held = &mut self.held;
-        let (kept, dropped) =
-            self.ring.sift(|f| f & flags::CORRELATED != 0, |slot| give_up(held, slots, slot))?;
+        let (kept, dropped) = self.sift(slots, |f| f & flags::CORRELATED != 0)?;
         add(&self.counters.requeued, kept);
         add(&self.counters.flushed, dropped);
         Ok(())
+    }
+
+    /// Takes back what lies before `target`; how many that were.
+    fn overwrite_until(&mut self, target: u64, slots: &mut Slots) -> Result<u64, EdgeError> {
+        let holding = &mut self.holding;
+        self.ring.take_back_until(target, |slot| give_up(holding, slots, slot))
+    }
+
+    /// Moves what is to be kept behind, in the same order; how many were kept, and how many not.
+    fn sift(&mut self, slots: &mut Slots, keep: impl FnMut(u32) -> bool) -> Result<(u64, u64), EdgeError> {
+        let holding = &mut self.holding;
+        self.ring.sift(keep, |slot, place| match place {
+            Some(position) => holding.moved(slot, position),
+            None => give_up(holding, slots, slot),
+        })
     }
 
     #[inline]
@@ -205,31 +219,75 @@ impl Out {
 
     pub(crate) fn let_go_of_everything(&mut self, slots: &mut Slots) {
         self.closed = true;
-        for (word, bits) in self.held.iter_mut().enumerate() {
-            for bit in crate::bits::ones(std::mem::take(bits)) {
-                slots.release(word as u32 * 64 + bit);
-            }
+        self.holding.let_go(|slot| slots.release(slot));
+    }
+
+    /// Takes back what waits in the ring of a reader that left and reads no more.
+    pub(crate) fn recall(&mut self, slots: &mut Slots) {
+        // Acquire, pairs with the Release in the drop of `Subscriber`.
+        let done = self.done.one().load(crate::sync::Ordering::Acquire) != 0;
+        if done && self.ring.queued().is_ok_and(|queued| queued > 0) {
+            // A position that cannot be true: the reader goes the way of the dead one day.
+            let dropped = self.overwrite_until(self.ring.tail(), slots).unwrap_or(0);
+            add(&self.counters.overwritten, dropped);
+        }
+    }
+
+    /// Holds no slot.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.holding.is_empty()
+    }
+
+    /// Words of the return set.
+    pub(crate) fn words(&self) -> usize {
+        self.words as usize
+    }
+
+    /// Takes back what the reader has finished with of one word of slots.
+    #[inline]
+    pub(crate) fn collect(&mut self, word: usize, slots: &mut Slots) {
+        let (ring, mut refused) = (&self.ring, 0);
+        let back = self.holding.collect(word, || ring.head(), &mut refused);
+        for bit in crate::bits::ones(back) {
+            slots.release(word as u32 * 64 + bit);
+        }
+        self.refuse(refused);
+    }
+
+    /// Another process reads on from `head`, or from where the ring was read since: takes back what the one before had.
+    ///
+    /// # Errors
+    /// [`EdgeError::Corrupt`] when no process can have read that far. Nothing was taken back then.
+    pub(crate) fn reader_restarted(&mut self, head: u64, slots: &mut Slots) -> Result<u32, EdgeError> {
+        if head > self.ring.tail() {
+            return Err(EdgeError::Corrupt { what: "read position" });
+        }
+        let (ring, mut refused, mut freed) = (&self.ring, 0, 0);
+        self.holding.reader_restarted(
+            head,
+            || ring.head(),
+            &mut refused,
+            |slot| {
+                slots.release(slot);
+                freed += 1;
+            },
+        );
+        self.refuse(refused);
+        Ok(freed)
+    }
+
+    /// Counts returns that cannot be true.
+    #[inline]
+    fn refuse(&self, n: u64) {
+        if n > 0 && !self.closed {
+            add(&self.counters.refused, n);
         }
     }
 }
 
 /// The edge gives up the slot of a message that its reader never got.
-fn give_up(held: &mut [u64], slots: &mut Slots, slot: u32) {
-    if slot != INLINE && clear(held, slot) {
+fn give_up(holding: &mut Holding, slots: &mut Slots, slot: u32) {
+    if slot != INLINE && holding.take_back(slot) {
         slots.release(slot);
     }
-}
-
-#[inline]
-pub(crate) fn set(bits: &mut [u64], slot: u32) {
-    bits[slot as usize / 64] |= 1 << (slot % 64);
-}
-
-/// True when it was set.
-#[inline]
-pub(crate) fn clear(bits: &mut [u64], slot: u32) -> bool {
-    let (word, bit) = (&mut bits[slot as usize / 64], 1 << (slot % 64));
-    let was = *word & bit != 0;
-    *word &= !bit;
-    was
 }

@@ -5,25 +5,20 @@
 //! 2. A message costs each further reader one ring entry and at most one wake-up, whatever its size.
 //! 3. Slots are taken most recently freed first, so that a quiet edge reuses the same warm pages.
 //!
-//! If a reader dies, [`Publisher::remove_edge`] takes back everything it held. If this process dies, its readers
-//! keep what was pushed; memory goes when they let go of it.
+//! If a reader dies, [`Publisher::remove_edge`] takes back everything it held, or [`Publisher::reader_restarted`] what its
+//! process had taken when another one goes on. If this process dies, its readers keep what was pushed; memory goes when they
+//! let go of it.
 
-use std::{
-    os::fd::{AsFd, OwnedFd},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{os::fd::OwnedFd, sync::Arc};
 
 use crate::{
-    Doorbell, EdgeError, Header, LoanError, MAX_HELD, OpenError, Policy, ReturnSet,
+    Doorbell, EdgeError, Header, Interrupter, LoanError, MAX_HELD, OpenError, Policy, Reader, ReturnSet,
     arena::{Arena, Classes, meta_offset},
-    edge::{Edge, SpaceBell},
     header::INLINE,
+    holding::{clear, set},
     layout::{arena as at, edge::INLINE as INLINE_BYTES},
     loan::{Loan, LoanHome},
-    outlet::{Out, clear, set},
+    outlet::Out,
     segment::Access,
     slots::Slots,
     types::TypeTable,
@@ -33,52 +28,6 @@ use crate::{
 const SMALL: u64 = 4096;
 /// Slots of at least this size are taken back at every loan, so that few of them are ever touched; bytes.
 const LARGE: u64 = 64 << 10;
-
-/// Makes a blocked [`Publisher::send`] return, from another thread.
-#[derive(Clone, Debug, Default)]
-pub struct Interrupter {
-    all: Arc<AtomicBool>,
-    edges: Arc<Mutex<Vec<Waited>>>,
-}
-
-/// An edge that a send may wait for.
-#[derive(Clone, Debug)]
-struct Waited {
-    number: u32,
-    bell: SpaceBell,
-    gone: Arc<AtomicBool>,
-}
-
-impl Interrupter {
-    /// A send that is blocked now, or would block later, gives up until [`clear`](Self::clear).
-    pub fn interrupt(&self) {
-        self.all.store(true, Ordering::SeqCst);
-        for edge in self.edges.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            edge.bell.ring();
-        }
-    }
-
-    /// The reader of this edge is gone: no send waits for it any more. Waits for other readers go on.
-    pub fn reader_gone(&self, number: u32) {
-        for edge in self.edges.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            if edge.number == number {
-                edge.gone.store(true, Ordering::SeqCst);
-                edge.bell.ring();
-            }
-        }
-    }
-
-    /// Sends may block again.
-    pub fn clear(&self) {
-        self.all.store(false, Ordering::SeqCst);
-    }
-
-    /// Is it in force?
-    #[inline]
-    pub fn is_set(&self) -> bool {
-        self.all.load(Ordering::SeqCst)
-    }
-}
 
 /// What became of one message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,6 +45,8 @@ pub struct SendReport {
     pub blocked: bool,
 }
 
+const OTHER_ARENA: &str = "it belongs to another arena";
+
 /// The sending side of one output.
 #[derive(Debug)]
 pub struct Publisher {
@@ -105,6 +56,8 @@ pub struct Publisher {
     /// Slots that are loaned.
     loaned: Box<[u64]>,
     outs: Vec<Out>,
+    /// Readers that get nothing more and still hold slots.
+    leaving: Vec<Out>,
     types: TypeTable,
     interrupter: Interrupter,
     max_bytes: Option<u64>,
@@ -136,6 +89,7 @@ impl Publisher {
             home: Arc::new(LoanHome { unsent: ReturnSet::on_heap(words), map: arena.map.clone() }),
             loaned: vec![0; words].into(),
             outs: Vec::with_capacity(16),
+            leaving: Vec::with_capacity(16),
             types: TypeTable::new(arena.map.clone()),
             interrupter: Interrupter::default(),
             max_bytes,
@@ -149,30 +103,87 @@ impl Publisher {
     /// # Errors
     /// [`OpenError`] when the segment is no edge, or was made for another arena.
     pub fn add_edge(&mut self, number: u32, edge: OwnedFd, bell: Doorbell) -> Result<(), OpenError> {
-        let edge = Edge::open(edge.as_fd(), Access::Write)?;
-        if edge.return_words as usize != self.arena.classes.words() {
-            return Err(OpenError::Foreign { expected: "an edge", why: "it belongs to another arena" });
+        let reader = Reader::open(number, edge, bell, &self.interrupter)?;
+        self.attach(reader).map_err(|_| OpenError::Foreign { expected: "an edge", why: OTHER_ARENA })
+    }
+
+    /// Adds a reader that another thread has mapped, from the next message on.
+    ///
+    /// # Errors
+    /// The reader, when its edge was made for another arena. Nothing has changed then.
+    ///
+    /// # Real time
+    /// No allocation, no lock and no system call while there are no more readers than [`reserve`](Self::reserve) made room for.
+    #[expect(clippy::result_large_err, reason = "gives the reader back; a box would allocate")]
+    pub fn attach(&mut self, reader: Reader) -> Result<(), Reader> {
+        if reader.out.words() != self.arena.classes.words() {
+            return Err(reader);
         }
-        let gone = Arc::new(AtomicBool::new(false));
-        self.interrupter.edges.lock().unwrap_or_else(PoisonError::into_inner).push(Waited {
-            number,
-            bell: edge.space.clone(),
-            gone: gone.clone(),
-        });
-        self.outs.push(Out::new(number, edge, bell, gone));
+        self.outs.push(reader.out);
         Ok(())
+    }
+
+    /// Makes room for this many readers more than there are now.
+    pub fn reserve(&mut self, readers: usize) {
+        self.outs.reserve(readers);
+        self.leaving.reserve(readers);
+    }
+
+    /// Takes a reader out and takes back everything it held. Dropping what is returned unmaps its memory; that need not happen on
+    /// the thread that sends.
+    ///
+    /// # Real time
+    /// No allocation, no lock, no system call: one pass over the slots.
+    pub fn detach(&mut self, number: u32) -> Option<Reader> {
+        let mut out = match self.outs.iter().position(|out| out.number == number) {
+            // In order, so that the others are served as before.
+            Some(at) => self.outs.remove(at),
+            None => self.leaving.swap_remove(self.leaving.iter().position(|out| out.number == number)?),
+        };
+        out.let_go_of_everything(&mut self.slots);
+        Some(Reader { out })
+    }
+
+    /// Sends no more to a reader that lives: what it has, and what waits for it, comes back as it lets go of it, or of its end of
+    /// the edge. True when there is such a reader.
+    ///
+    /// # Real time
+    /// As [`attach`](Self::attach).
+    pub fn leave(&mut self, number: u32) -> bool {
+        let Some(at) = self.outs.iter().position(|out| out.number == number) else { return false };
+        self.leaving.push(self.outs.remove(at));
+        true
+    }
+
+    /// One of those that [left](Self::leave) and have given everything back, to be dropped where that does no harm.
+    pub fn take_left(&mut self) -> Option<Reader> {
+        self.collect();
+        let at = self.leaving.iter().position(Out::is_idle)?;
+        Some(Reader { out: self.leaving.swap_remove(at) })
     }
 
     /// Forgets a reader and takes back everything it held.
     pub fn remove_edge(&mut self, number: u32) {
-        self.interrupter.edges.lock().unwrap_or_else(PoisonError::into_inner).retain(|e| e.number != number);
-        let slots = &mut self.slots;
-        self.outs.retain_mut(|out| {
-            if out.number == number {
-                out.let_go_of_everything(slots);
-            }
-            out.number != number
-        });
+        self.interrupter.forget(number);
+        self.detach(number);
+    }
+
+    /// The process that read an edge is gone and another one goes on: takes back the slots that the old one had, which entered
+    /// the ring before position `head`. What waits in the ring, and what the new process has taken since, is not touched.
+    /// `head` is what [`edge::reader_died`](crate::edge::reader_died) said. How many slots came back; zero for an edge that is none.
+    ///
+    /// # Errors
+    /// [`EdgeError::Corrupt`] when nobody can have read as far as `head`: the edge is closed then.
+    ///
+    /// # Real time
+    /// No allocation, no lock, no system call: one pass over the slots.
+    pub fn reader_restarted(&mut self, number: u32, head: u64) -> Result<u32, EdgeError> {
+        let Some(out) = self.outs.iter_mut().find(|out| out.number == number) else { return Ok(0) };
+        let freed = out.reader_restarted(head, &mut self.slots);
+        if freed.is_err() {
+            out.let_go_of_everything(&mut self.slots);
+        }
+        freed
     }
 
     /// Numbers of the readers.
@@ -264,6 +275,7 @@ impl Publisher {
 
     /// Takes back what readers have finished with and what was loaned and dropped.
     fn collect(&mut self) {
+        self.leaving.iter_mut().for_each(|out| out.recall(&mut self.slots));
         for i in 0..self.slots.used_words.len() {
             let word = self.slots.used_words[i] as usize;
             let unsent = self.home.unsent.collect(word) & self.loaned[word];
@@ -271,13 +283,8 @@ impl Publisher {
             for bit in crate::bits::ones(unsent) {
                 self.slots.free(word as u32 * 64 + bit);
             }
-            for out in &mut self.outs {
-                // A bit that we do not know as held frees nothing (invariant 1).
-                let back = out.returns.collect(word) & out.held[word];
-                out.held[word] &= !back;
-                for bit in crate::bits::ones(back) {
-                    self.slots.release(word as u32 * 64 + bit);
-                }
+            for out in self.outs.iter_mut().chain(&mut self.leaving) {
+                out.collect(word, &mut self.slots);
             }
         }
     }

@@ -20,12 +20,12 @@
 //!    itself skips what lies beyond `limit`, so it never sees more than the newest `limit`.
 //!
 //! If the producer dies, what it pushed stays readable and nothing else appears (the stamp comes last). If the
-//! consumer dies, the ring fills and the policy acts. Slots are given back by `returns`; waking is done by
-//! `doorbell`.
+//! consumer dies, the ring fills and the policy acts; another consumer goes on at `head`. Slots are given back by
+//! `returns`; waking is done by `doorbell`.
 
 use crate::{
     EdgeError,
-    header::{INLINE, LINE_WORDS, Line, Words, flags, flags_of, slot_of},
+    header::{INLINE, LINE_WORDS, Line, SEND_NS_WORD, Words, flags, flags_of, slot_of},
     segment::Shared,
     sync::{AtomicU64, Ordering, fence},
 };
@@ -94,6 +94,16 @@ impl RingMem {
         }
     }
 
+    /// Where the written entries end, for onlookers: at `tail` or behind it, should the producer have died between the entry
+    /// and the note.
+    pub(crate) fn written(&self, tail: u64) -> u64 {
+        let is_written = |p: &u64| self.entry(*p).stamp.load(Ordering::Acquire) == p.wrapping_add(1);
+        (tail..tail.saturating_add(self.entries.len() as u64))
+            .take_while(is_written)
+            .last()
+            .map_or(tail, |p| p + 1)
+    }
+
     #[inline]
     fn entry(&self, position: u64) -> &Entry {
         let entries: &[Entry] = &self.entries;
@@ -126,6 +136,13 @@ impl Producer {
     /// Next position to be written.
     pub fn tail(&self) -> u64 {
         self.tail
+    }
+
+    /// Position that the consumer reads next, or the last one that could be believed.
+    pub fn head(&self) -> u64 {
+        // Acquire, as (H).
+        let head = self.mem.head.one().load(Ordering::Acquire);
+        if head < self.seen_head || head > self.tail { self.seen_head } else { head }
     }
 
     /// Messages queued, at most: the consumer may have taken some since the last look.
@@ -217,15 +234,15 @@ impl Producer {
             .any(|p| self.pushed[(p & (self.capacity - 1)) as usize].1 & flags::CORRELATED != 0)
     }
 
-    /// Takes everything back and pushes again, in the same order, what `keep(flags)` says; the slots of the others
-    /// go to `back`. Returns how many were kept and how many not. For rare cases: costs a pass over the queue.
+    /// Takes everything back and pushes again, in the same order, what `keep(flags)` says. `went` is told each slot with its
+    /// new position, or with none. Returns how many were kept and how many not. For rare cases: costs a pass over the queue.
     ///
     /// # Errors
     /// [`EdgeError::Corrupt`] when the read position is impossible.
     pub fn sift(
         &mut self,
         mut keep: impl FnMut(u32) -> bool,
-        mut back: impl FnMut(u32),
+        mut went: impl FnMut(u32, Option<u64>),
     ) -> Result<(u64, u64), EdgeError> {
         let end = self.tail;
         let mut from = self.seen_head;
@@ -243,10 +260,11 @@ impl Producer {
                 // The reader can write here: the slot is as we remember it.
                 words[0] = words[0] & !0xffff_ffff | u64::from(slot);
                 words[2] = words[2] & !0xffff_ffff | u64::from(flags);
+                went(slot, Some(self.tail));
                 self.push(&words, &line);
                 kept += 1;
             } else {
-                back(slot);
+                went(slot, None);
                 dropped += 1;
             }
         }
@@ -356,6 +374,15 @@ impl Consumer {
             skip += 1;
         }
         skip
+    }
+
+    /// When the entry was sent that `pop` would take next, if there is one: to choose between rings. It may be overwritten
+    /// meanwhile, so this is a hint and no more.
+    pub fn peek_send_ns(&self) -> Option<u64> {
+        let head = self.mem.head.one().load(Ordering::Relaxed);
+        let entry = self.mem.entry(head);
+        let ready = entry.stamp.load(Ordering::Acquire) == head.wrapping_add(1);
+        ready.then(|| entry.words[SEND_NS_WORD].load(Ordering::Relaxed))
     }
 
     /// Position that the next `pop` looks at.

@@ -25,7 +25,10 @@ use crate::{
 /// Most inputs or outputs of a node.
 pub const MAX_PORTS: u32 = 4096;
 
-/// Creates a status page.
+/// Inputs that a node may get while it runs, beside those that its descriptor declares.
+pub const SPARE_INPUTS: u32 = 16;
+
+/// Creates a status page with room for [`SPARE_INPUTS`] more inputs; those cost nothing until they are used.
 ///
 /// # Errors
 /// What `memfd_create` or `mmap` say; [`io::ErrorKind::InvalidInput`] for more than [`MAX_PORTS`] inputs or outputs.
@@ -38,14 +41,23 @@ pub fn create(inputs: u32, outputs: u32) -> io::Result<OwnedFd> {
 /// # Errors
 /// As [`create`], with chains counted like inputs.
 pub fn create_with_chains(inputs: u32, outputs: u32, chains: u32) -> io::Result<OwnedFd> {
-    if inputs > MAX_PORTS || outputs > MAX_PORTS || chains > MAX_PORTS {
+    create_with_spare(inputs, outputs, chains, SPARE_INPUTS)
+}
+
+/// As [`create_with_chains`], with room for `spare` more inputs.
+///
+/// # Errors
+/// As [`create`], with spare inputs counted like inputs.
+pub fn create_with_spare(inputs: u32, outputs: u32, chains: u32, spare: u32) -> io::Result<OwnedFd> {
+    if [inputs, outputs, chains, spare].iter().any(|n| *n > MAX_PORTS) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "more than 4096 inputs, outputs or chains"));
     }
-    let size = at::size(inputs.into(), outputs.into(), chains.into());
+    let size = at::size(inputs.into(), outputs.into(), chains.into(), spare.into());
     segment::create("dora-status", Kind::Status, size, |map| {
         map.u32(at::INPUTS)?.store(inputs, Ordering::Relaxed);
         map.u32(at::OUTPUTS)?.store(outputs, Ordering::Relaxed);
         map.u32(at::CHAINS)?.store(chains, Ordering::Relaxed);
+        map.u32(at::SPARE)?.store(spare, Ordering::Relaxed);
         Ok(())
     })
 }
@@ -95,7 +107,10 @@ struct Page {
     alive: Shared<AtomicU64>,
     handler: Histogram,
     misses: MissArea,
+    /// Those declared, then the spare ones.
     inputs: Box<[InputStats]>,
+    spare: u32,
+    map: Arc<Mapping>,
     outputs: Box<[OutputStats]>,
     chains: Box<[ChainStats]>,
 }
@@ -106,22 +121,26 @@ impl Page {
         let inputs = map.u32(at::INPUTS)?.load(Ordering::Relaxed);
         let outputs = map.u32(at::OUTPUTS)?.load(Ordering::Relaxed);
         let chains = map.u32(at::CHAINS)?.load(Ordering::Relaxed);
-        if inputs > MAX_PORTS
-            || outputs > MAX_PORTS
-            || chains > MAX_PORTS
-            || at::size(inputs.into(), outputs.into(), chains.into()) != map.len() as u64
+        let spare = map.u32(at::SPARE)?.load(Ordering::Relaxed);
+        if [inputs, outputs, chains, spare].iter().any(|n| *n > MAX_PORTS)
+            || at::size(inputs.into(), outputs.into(), chains.into(), spare.into()) != map.len() as u64
         {
             return Err(OpenError::Foreign {
                 expected: Kind::Status.noun(),
                 why: "its size does not match its header",
             });
         }
-        map.populate(0, map.len() as u64);
+        let end = at::declared(inputs.into(), outputs.into(), chains.into());
+        // The spare inputs stay untouched until they are used.
+        map.populate(0, end);
+        let declared = (0..u64::from(inputs)).map(|i| at::FIRST + i * at::INPUT);
+        let blocks = declared.chain((0..u64::from(spare)).map(|i| end + i * at::INPUT));
         Ok(Self {
             activity: Shared::map(&map, at::ACTIVITY, 1)?,
             alive: Shared::map(&map, at::ALIVE, 1)?,
             handler: Histogram::map(&map, at::HANDLER)?,
-            inputs: (0..u64::from(inputs)).map(|i| InputStats::map(&map, i)).collect::<Result<_, _>>()?,
+            inputs: blocks.map(|start| InputStats::map(&map, start)).collect::<Result<_, _>>()?,
+            spare,
             outputs: (0..u64::from(outputs))
                 .map(|i| OutputStats::map(&map, inputs.into(), i))
                 .collect::<Result<_, _>>()?,
@@ -136,6 +155,7 @@ impl Page {
                     (at::MISS_NEWEST + at::MISS_WORST) * at::MISS_WORDS,
                 )?,
             },
+            map,
         })
     }
 
@@ -193,7 +213,7 @@ impl StatusPage {
     /// Counters of input `index`.
     ///
     /// # Panics
-    /// When the node has no such input: the page was made for its descriptor, and indices come from there.
+    /// When the page has no [room](Self::room) for it: the page was made for the node's descriptor, and indices come from there.
     #[inline]
     pub fn input(&self, index: u32) -> &InputStats {
         &self.page.inputs[index as usize]
@@ -227,9 +247,29 @@ impl StatusPage {
         MissLog::new(self.page.misses.clone())
     }
 
-    /// How many inputs and outputs the page has.
+    /// How many inputs and outputs the descriptor declared.
     pub fn ports(&self) -> (u32, u32) {
-        (self.page.inputs.len() as u32, self.page.outputs.len() as u32)
+        (self.page.inputs.len() as u32 - self.page.spare, self.page.outputs.len() as u32)
+    }
+
+    /// How many inputs the page has room for, spare ones included.
+    pub fn room(&self) -> u32 {
+        self.page.inputs.len() as u32
+    }
+
+    /// Commits the memory of input `index`, declared or spare, so that counting there causes no page fault. False when the
+    /// page has no room for it.
+    pub fn prepare_input(&self, index: u32) -> bool {
+        let declared = u64::from(self.room() - self.page.spare);
+        let end = self.page.map.len() as u64 - u64::from(self.page.spare) * at::INPUT;
+        let start = match u64::from(index) {
+            i if i < declared => at::FIRST + i * at::INPUT,
+            i => end + (i - declared) * at::INPUT,
+        };
+        if index < self.room() {
+            self.page.map.populate(start, at::INPUT);
+        }
+        index < self.room()
     }
 }
 
@@ -258,6 +298,11 @@ impl StatusView {
             }
             other => other,
         }
+    }
+
+    /// How many inputs the page has room for, spare ones included.
+    pub fn room(&self) -> u32 {
+        self.page.inputs.len() as u32
     }
 
     /// Counters of an input; zeros when there is none with this number.

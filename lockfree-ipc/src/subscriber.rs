@@ -2,6 +2,7 @@
 //!
 //! 1. A [`Sample`] exists for every slot that the sender believes to be with this reader, and its drop gives the slot
 //!    back, on whatever thread.
+//!    After [`Subscriber::abandon`] nobody waits for it, and another process may read the edge: then it gives nothing back.
 //! 2. Slot number and lengths come from another process: they are checked against the mapping before a `Sample` exists.
 //!
 //! The bytes of a sample lie in memory that the sender can write. A sender that uses this crate does not touch a
@@ -13,7 +14,7 @@ use std::{
     ptr::NonNull,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -24,7 +25,8 @@ use crate::{
     header::{self, INLINE, Line, Words},
     layout::edge::INLINE as INLINE_BYTES,
     ring::Consumer,
-    segment::{Access, Mapping},
+    segment::{Access, Mapping, Shared},
+    sync::AtomicU64,
 };
 
 /// What the samples of an edge share.
@@ -32,6 +34,8 @@ use crate::{
 struct Home {
     returns: ReturnSet,
     held: AtomicU32,
+    /// Somebody waits for what is lent.
+    wanted: AtomicBool,
     #[expect(dead_code, reason = "keeps the bytes of the samples mapped")]
     map: Arc<Mapping>,
 }
@@ -43,6 +47,7 @@ pub struct Subscriber {
     arena: Arena,
     home: Arc<Home>,
     space: SpaceBell,
+    done: Shared<AtomicU64>,
     counters: Counters,
     drops_told: u64,
     closed: bool,
@@ -59,21 +64,38 @@ impl Subscriber {
         if edge.return_words as usize != arena.classes.words() {
             return Err(OpenError::Foreign { expected: "an edge", why: "it belongs to another arena" });
         }
-        Ok(Self {
+        let mut subscriber = Self {
             ring: Consumer::new(edge.ring, edge.limit, edge.slack),
-            home: Arc::new(Home { returns: edge.returns, held: AtomicU32::new(0), map: arena.map.clone() }),
+            home: Arc::new(Home {
+                returns: edge.returns,
+                held: AtomicU32::new(0),
+                wanted: AtomicBool::new(true),
+                map: arena.map.clone(),
+            }),
             arena,
             space: edge.space,
+            done: edge.done,
             counters: edge.counters,
             drops_told: 0,
             closed: false,
-        })
+        };
+        subscriber.done.one().store(0, crate::sync::Ordering::Relaxed);
+        // What was dropped before is not this process's loss.
+        subscriber.drain_drop_count();
+        Ok(subscriber)
     }
 
     /// Is there something to take? One load of a line that stays in this core's cache until the sender writes it.
     #[inline]
     pub fn is_ready(&self) -> bool {
         !self.closed && self.ring.is_ready()
+    }
+
+    /// When the message was sent that comes next, if there is one: to choose between edges. A hint: it may be overwritten before
+    /// it is taken.
+    #[inline]
+    pub fn peek_send_ns(&self) -> Option<u64> {
+        if self.closed { None } else { self.ring.peek_send_ns() }
     }
 
     /// Takes the oldest message that counts.
@@ -147,6 +169,12 @@ impl Subscriber {
         Ok(Lent { start, home: self.home.clone() })
     }
 
+    /// This process reads the edge no more, although it may go on to look at what it has got: that gives no slot back, because
+    /// the sender takes back all of them when it is told, and somebody else may have them then.
+    pub fn abandon(self) {
+        self.home.wanted.store(false, Ordering::Relaxed);
+    }
+
     /// Slots that are with this process; samples of up to 64 bytes have none.
     #[inline]
     pub fn held(&self) -> u32 {
@@ -178,6 +206,14 @@ impl Subscriber {
         let new = all.saturating_sub(self.drops_told);
         self.drops_told = all;
         new
+    }
+}
+
+impl Drop for Subscriber {
+    /// A sender that was told that we left takes back what waits in the ring.
+    fn drop(&mut self) {
+        // Release, pairs with the Acquire in `Out::recall`: we have moved the read position for the last time.
+        self.done.one().store(1, crate::sync::Ordering::Release);
     }
 }
 
@@ -234,7 +270,10 @@ impl Sample {
     #[inline]
     fn give_back(&mut self) {
         if let Some(lent) = self.lent.take() {
-            lent.home.returns.give_back(header::slot_of(&self.words));
+            // Relaxed: a sender that takes back everything waits for the daemon's word, which comes long after.
+            if lent.home.wanted.load(Ordering::Relaxed) {
+                lent.home.returns.give_back(header::slot_of(&self.words));
+            }
             lent.home.held.fetch_sub(1, Ordering::Relaxed);
         }
     }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use lockfree_ipc::{
-    Doorbell, EdgeView, Header, MAX_HELD, Policy, Publisher, Sample, Subscriber, clock::monotonic_ns,
+    Doorbell, EdgeView, Header, MAX_HELD, Policy, Publisher, Sample, Subscriber, clock::monotonic_ns, edge,
 };
 use rustix::io::{FdFlags, fcntl_setfd};
 use support::{Fds, Random};
@@ -62,6 +62,7 @@ fn child() {
     let (arena, edge, bell) = (fds.next().unwrap(), fds.next().unwrap(), fds.next().unwrap());
     let bell = Doorbell::open(bell, None).unwrap();
     match role.as_str() {
+        "witness" => witness(Subscriber::open(edge, arena).unwrap(), &bell, &fds.next().unwrap()),
         "reader" => read_for_ever(Subscriber::open(edge, arena).unwrap(), &bell),
         "sender" => {
             let mut publisher = Publisher::open(arena, None, None).unwrap();
@@ -201,6 +202,169 @@ fn senders_die(policy: Policy) {
     assert!(received > kills(), "the senders hardly sent anything: {received}");
 }
 
+/// What a reader that may be killed at any moment has taken: number of its first message, and of its last plus one. Zeros: nothing.
+fn record(file: &OwnedFd) -> (u64, u64) {
+    let mut bytes = [0; 16];
+    assert_eq!(rustix::io::pread(file, &mut bytes, 0).unwrap(), 16);
+    let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    (word(0), word(8))
+}
+
+/// Reads for ever, holds some, looks at everything twice, and writes down what it has taken.
+fn witness(mut subscriber: Subscriber, bell: &Doorbell, file: &OwnedFd) {
+    let mut random = Random(u64::from(std::process::id()) << 20 | 1);
+    let mut held: Vec<Sample> = Vec::new();
+    let mut first = None;
+    loop {
+        let Some(sample) = subscriber.take().expect("a sender that is alive looks like one that lies") else {
+            bell.prepare();
+            if subscriber.is_ready() {
+                bell.cancel();
+            } else {
+                bell.park(None);
+            }
+            continue;
+        };
+        check_whole(&sample);
+        let seq = sample.header().seq;
+        let (_, next) = record(file);
+        assert!(seq >= next, "message {seq} came although {next} was the next");
+        let first = *first.get_or_insert(seq);
+        let bytes = [first.to_le_bytes(), (seq + 1).to_le_bytes()].concat();
+        assert_eq!(rustix::io::pwrite(file, &bytes, 0).unwrap(), 16);
+        held.push(sample);
+        while held.len() as u64 > random.below(40) {
+            check_whole(&held.swap_remove(random.below(held.len() as u64) as usize));
+        }
+    }
+}
+
+/// How often a process is replaced.
+const RESTARTS: u64 = 100;
+
+/// Replaces the reader while the sender, which hears of it late, sends on.
+fn reader_is_replaced(policy: Policy) {
+    let fds = Fds::new(1500);
+    let edge = fds.edge(10, policy);
+    let mut publisher = fds.publisher();
+    publisher.add_edge(0, edge.try_clone().unwrap(), fds.doorbell()).unwrap();
+    let (tell, told) = std::sync::mpsc::channel::<u64>();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            let (mut random, mut sent) = (Random(44), 0u64);
+            while !stop.load(Ordering::SeqCst) {
+                if random.below(8) == 0
+                    && let Ok(head) = told.try_recv()
+                {
+                    publisher.reader_restarted(0, head).unwrap();
+                }
+                assert_eq!(
+                    send_one(&mut publisher, &mut random).broken,
+                    None,
+                    "a dead reader looks like a liar"
+                );
+                sent += 1;
+            }
+            (publisher, told, sent)
+        });
+        let (mut random, mut next, mut busy) = (Random(45), 0, 0);
+        for n in 0..RESTARTS {
+            let file = rustix::fs::memfd_create("record", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+            rustix::fs::ftruncate(&file, 16).unwrap();
+            let mut reader = start("witness", &[&fds.arena_read, &edge, &fds.bell, &file]);
+            // Some die while they start, most in the middle of their work.
+            while random.below(8) > 0 && record(&file).1 == 0 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            std::thread::sleep(Duration::from_micros(random.below(3000)));
+            assert_eq!(
+                reader.try_wait().unwrap(),
+                None,
+                "reader {n} saw something wrong and ended by itself"
+            );
+            kill(reader);
+            let head = edge::reader_died(edge.as_fd()).unwrap();
+            tell.send(head).unwrap();
+            let (first, last) = record(&file);
+            if last > 0 {
+                busy += 1;
+                assert!(first >= next, "reader {n} got message {first}, which the one before had");
+                // Those before it died between a take and its note of it.
+                let most = if policy == Policy::DropOldest { u64::MAX } else { next + n };
+                assert!(first <= most, "reader {n} got {first} first, the one before {next} last");
+                next = last;
+            }
+        }
+        assert!(busy > RESTARTS / 4, "hardly any reader came to read: {busy}");
+        stop.store(true, Ordering::SeqCst);
+        let mut last = fds.subscriber(&edge);
+        while !sender.is_finished() {
+            drop(last.take().unwrap());
+        }
+        let (mut publisher, told, sent) = sender.join().unwrap();
+        told.try_iter().for_each(|head| {
+            publisher.reader_restarted(0, head).unwrap();
+        });
+        while last.take().unwrap().is_some() {}
+        assert_eq!(publisher.slots_in_use(), 0, "slots were lost");
+        let view = EdgeView::open(edge.as_fd()).unwrap();
+        let ledger = view.ledger();
+        assert_eq!((ledger.sent, ledger.queued, view.refused()), (sent, 0, 0));
+        assert_eq!(ledger.taken + ledger.overwritten, sent, "the books are off");
+        assert!(policy == Policy::DropOldest || ledger.overwritten == 0);
+        // Each death may have left one message, and what was skipped with it, uncounted.
+        assert!(ledger.taken - view.counted() <= RESTARTS * 6, "{ledger:?} {}", view.counted());
+    });
+}
+
+/// Replaces the sender; each process of it has memory of its own, and the reader drains what the one before left.
+fn sender_is_replaced(policy: Policy) {
+    let (mut random, mut received) = (Random(46), 0);
+    let bell = lockfree_ipc::doorbell::create().unwrap();
+    let mapped = leftovers().1;
+    for _ in 0..RESTARTS {
+        let fds = Fds { bell: bell.try_clone().unwrap(), ..Fds::new(700) };
+        let edge = fds.edge(10, policy);
+        let mut subscriber = fds.subscriber(&edge);
+        let mut sender = Some(start("sender", &[&fds.arena_write, &edge, &fds.bell]));
+        let (lifetime, begun) = (Duration::from_micros(random.below(3000)), std::time::Instant::now());
+        let (mut count, mut next) = (0, 0);
+        loop {
+            if count > 0
+                && begun.elapsed() > lifetime
+                && let Some(child) = sender.take()
+            {
+                kill(child);
+            }
+            let alive = sender.is_some();
+            let Some(sample) = subscriber.take().expect("a sender that died looks like one that lies") else {
+                if !alive {
+                    break;
+                }
+                std::thread::yield_now();
+                continue;
+            };
+            check_whole(&sample);
+            let seq = sample.header().seq;
+            assert!(
+                seq == next || policy == Policy::DropOldest && seq > next,
+                "{seq} came where {next} should"
+            );
+            (count, next) = (count + 1, seq + 1);
+        }
+        let ledger = EdgeView::open(edge.as_fd()).unwrap().ledger();
+        assert_eq!((ledger.queued, ledger.taken + ledger.overwritten), (0, ledger.sent), "the books are off");
+        // Killed while it made room, it leaves some uncounted.
+        let uncounted = if policy == Policy::DropOldest { 6 } else { 0 };
+        assert!((count..=count + uncounted).contains(&ledger.taken), "{count} received: {ledger:?}");
+        received += count;
+    }
+    assert!(received >= RESTARTS, "the senders hardly sent anything: {received}");
+    // Other tests of this process map something at the same time, but not that much.
+    assert!(leftovers().1 < mapped + RESTARTS as usize, "memory of dead senders is still mapped");
+}
+
 /// What a test must not leave behind.
 fn leftovers() -> (Vec<std::ffi::OsString>, usize) {
     let shm = std::fs::read_dir("/dev/shm").map(|d| d.flatten().map(|e| e.file_name()).collect());
@@ -222,4 +386,16 @@ fn killed_senders_show_no_half_message_and_the_reader_is_never_stuck() {
     senders_die(Policy::DropOldest);
     senders_die(Policy::Backpressure);
     assert_eq!(leftovers().0, before, "something was left in /dev/shm");
+}
+
+#[test]
+fn a_reader_that_is_killed_and_replaced_a_hundred_times_loses_only_what_it_had_and_no_slot() {
+    reader_is_replaced(Policy::Backpressure);
+    reader_is_replaced(Policy::DropOldest);
+}
+
+#[test]
+fn a_sender_that_is_killed_and_replaced_a_hundred_times_leaves_whole_messages_and_exact_books() {
+    sender_is_replaced(Policy::Backpressure);
+    sender_is_replaced(Policy::DropOldest);
 }

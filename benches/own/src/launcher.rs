@@ -18,8 +18,8 @@ use bench_support::{
 use dora_protocol::{
     DataflowId,
     node_link::{
-        InputSource, InputWiring, MAX_FDS, MAX_FRAME, NodeRunConfig, OutputEdge, OutputWiring, Setup,
-        ToDaemon, ToNode,
+        InputEdge, InputSource, InputWiring, MAX_FDS, MAX_FRAME, NodeRunConfig, OutputEdge, OutputWiring,
+        Setup, ToDaemon, ToNode,
     },
     policy::QueuePolicy,
     rt::{RtSettings, SchedPolicy, WaitPolicy},
@@ -139,7 +139,10 @@ fn wire(sender: &mut Node, reader: &mut Node, max_bytes: u64) -> eyre::Result<()
     });
     let (edge, arena) = (reader.add(&segment), reader.add(&Arc::new(arena.read)));
     let from = Some(sender.setup.run.node_id.clone());
-    reader.input("in", InputSource::Edge { sender: from, edge, arena });
+    reader.input(
+        "in",
+        InputSource::Edges { edges: vec![InputEdge { number: 0, sender: from, edge, arena, closed: false }] },
+    );
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //!
 //! [`floors`] is what the machine can do with nothing of ours in between; [`edge`] is the same work through
 //! `lockfree-ipc`, `nodes` through the node library, with `launcher` in the place of a daemon. Each has *roles*, played by pinned processes of their own, and *runs*, which start the
-//! roles over fresh segments and return what they measured. Comparisons with others (`benches/versus`) use the same
+//! roles over fresh segments and return what they measured. `operators` has no roles: its runs are threads of one process. Comparisons with others (`benches/versus`) use the same
 //! runs.
 
 pub mod command;
@@ -12,6 +12,8 @@ pub mod floors;
 pub mod launcher;
 #[cfg(feature = "nodes")]
 pub mod nodes;
+#[cfg(feature = "nodes")]
+pub mod operators;
 #[cfg(feature = "nodes")]
 pub mod usage;
 pub mod yardstick;

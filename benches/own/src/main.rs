@@ -9,7 +9,7 @@ use bench_own::{
         self,
         Through::{Familiar, Rt},
     },
-    usage, yardstick,
+    operators, usage, yardstick,
 };
 use bench_support::{Called, Figure, Job, Metrics, figure::Bar, job};
 use rt_tuning::alloc_guard::AllocGuard;
@@ -57,6 +57,26 @@ fn figures(options: &Options) -> Vec<Figure<'static>> {
             .barred("doorbell deadline", 0, Bar::AtMost(1.2), move || edge::timer(class, paced))
             .barred("RT API, timer input", 0, Bar::AtMost(1.2), move || nodes::timer(Rt, class, paced))
             .row("familiar API, timer input", 0, move || nodes::timer(Familiar, class, paced)),
+        Figure::new("operators", "operator to operator in one process, one hand-over, ns", &["p50"])
+            .row("bare cache line", 0, move || floors::handoff(class, spin))
+            .barred("one thread, 64 B", 0, Bar::Value(100.0), move || operators::one_thread(class, spin, 64))
+            .barred("one thread, 4 MB", 0, Bar::Value(100.0), move || {
+                operators::one_thread(class, spin, LARGE)
+            })
+            .barred("two threads, 64 B (against the edge)", 5, Bar::AtMost(1.0), move || {
+                operators::two_threads(class, spin, 64)
+            })
+            .barred("two threads, 4 MB (against the edge)", 5, Bar::AtMost(1.0), move || {
+                operators::two_threads(class, spin, LARGE)
+            })
+            .row("edge between nodes, 64 B", 0, move || edge::round_trip(Wait::Spin, class, spin, 64)),
+        Figure::new("chain", "1 kHz: from due to the begin of the last, ns", &["p50", "p99", "max"])
+            .show_only(&["max"])
+            .row("bare clock_nanosleep", 0, move || floors::timer(class, paced))
+            .row("one node, RT API, timer input", 0, move || nodes::timer(Rt, class, paced))
+            .barred("ten operators (against the node)", 1, Bar::AtMost(1.2), move || {
+                operators::ten_at_a_kilohertz(class, paced, 64)
+            }),
         Figure::new("throughput", "64 B back to back, none lost, messages per second", &["msg/s"])
             .rates()
             .row("edge, the reader spins", 0, move || edge::stream(Wait::Spin, class, stream, 64))

@@ -34,9 +34,12 @@ const WHOLE: usize = 4096;
 /// Bytes of one element.
 const WORD: usize = size_of::<u64>();
 
-/// The verbs that both APIs have.
-trait Api: Sized {
+/// The verbs that all APIs have.
+pub trait Api: Sized {
     /// Joins, from the environment that a daemon would have set.
+    ///
+    /// # Errors
+    /// What the API says; so do the others.
     fn join(size: usize) -> eyre::Result<Self>;
     /// Sends `size` bytes: `first`, and `number` everywhere else.
     fn send(&mut self, size: usize, first: u64, number: u64) -> eyre::Result<()>;
@@ -164,6 +167,8 @@ pub enum Through {
     Rt,
     /// The familiar API.
     Familiar,
+    /// That of another crate, which plays its roles with [`play_as`].
+    Other(&'static str),
 }
 
 /// Plays a role of this file; false when it is none.
@@ -171,22 +176,29 @@ pub enum Through {
 /// # Errors
 /// As [`crate::play`].
 pub fn play(called: &mut Called) -> eyre::Result<bool> {
-    let role: fn(&mut Called) -> eyre::Result<Metrics> = match called.role.as_str() {
-        "rt-ping" => ping::<Rt>,
-        "rt-pong" => pong::<Rt>,
-        "rt-paced-send" => paced_send::<Rt>,
-        "rt-paced-take" => paced_take::<Rt>,
-        "rt-stream-send" => stream_send::<Rt>,
-        "rt-stream-take" => stream_take::<Rt>,
-        "rt-timer" => timer_role::<Rt>,
-        "familiar-ping" => ping::<Familiar>,
-        "familiar-pong" => pong::<Familiar>,
-        "familiar-paced-send" => paced_send::<Familiar>,
-        "familiar-paced-take" => paced_take::<Familiar>,
-        "familiar-stream-send" => stream_send::<Familiar>,
-        "familiar-stream-take" => stream_take::<Familiar>,
-        "familiar-timer" => timer_role::<Familiar>,
-        "node-idle" => idle,
+    if called.role == "node-idle" {
+        peer::print(&idle(called)?);
+        return Ok(true);
+    }
+    Ok(play_as::<Rt>("rt", called)? || play_as::<Familiar>("familiar", called)?)
+}
+
+/// Plays a role of this file through an API; false when it is none, or not for the API of this name.
+///
+/// # Errors
+/// As [`crate::play`].
+pub fn play_as<A: Api>(name: &str, called: &mut Called) -> eyre::Result<bool> {
+    let Some(role) = called.role.strip_prefix(name).and_then(|role| role.strip_prefix('-')) else {
+        return Ok(false);
+    };
+    let role: fn(&mut Called) -> eyre::Result<Metrics> = match role {
+        "ping" => ping::<A>,
+        "pong" => pong::<A>,
+        "paced-send" => paced_send::<A>,
+        "paced-take" => paced_take::<A>,
+        "stream-send" => stream_send::<A>,
+        "stream-take" => stream_take::<A>,
+        "timer" => timer_role::<A>,
         _ => return Ok(false),
     };
     peer::print(&role(called)?);
@@ -195,7 +207,11 @@ pub fn play(called: &mut Called) -> eyre::Result<bool> {
 
 /// Two nodes; the metrics of the second, with what the first was charged added to the same names.
 fn pair(through: Through, roles: [&str; 2], job: &Job, tick: bool) -> eyre::Result<Metrics> {
-    let prefix = if through == Through::Rt { "rt" } else { "familiar" };
+    let prefix = match through {
+        Through::Rt => "rt",
+        Through::Familiar => "familiar",
+        Through::Other(name) => name,
+    };
     let roles =
         roles.map(|role| if role == "node-idle" { role.to_owned() } else { format!("{prefix}-{role}") });
     let wait_policy = if job.wait == Wait::Spin { WaitPolicy::Spin } else { WaitPolicy::Park };

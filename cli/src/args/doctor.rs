@@ -28,10 +28,10 @@ pub(crate) struct DoctorArgs {
     /// Check this dataflow as well
     #[arg(long, value_name = "PATH", conflicts_with = "rt")]
     pub(crate) dataflow: Option<PathBuf>,
-    /// Address of a coordinator to check
+    /// Address of the coordinator. One that was named has to be there
     #[arg(long, value_name = "IP", env = "DORA_COORDINATOR_ADDR")]
     pub(crate) coordinator_addr: Option<std::net::IpAddr>,
-    /// Port of that coordinator
+    /// Port of the coordinator. One that was named has to be there
     #[arg(long, value_name = "PORT", env = "DORA_COORDINATOR_PORT")]
     pub(crate) coordinator_port: Option<u16>,
 }

@@ -1,13 +1,31 @@
 //! One file per command, and what they share: reading the descriptor and saying what is not there yet.
 
 pub(crate) mod build;
+pub(crate) mod clean;
+pub(crate) mod completion;
+pub(crate) mod coordinator;
+pub(crate) mod daemon;
 pub(crate) mod doctor;
+pub(crate) mod down;
 pub(crate) mod expand;
 pub(crate) mod graph;
+pub(crate) mod list;
+pub(crate) mod logs;
 pub(crate) mod new;
+pub(crate) mod node;
+pub(crate) mod oneself;
+pub(crate) mod param;
 pub(crate) mod prove;
+pub(crate) mod restart;
 pub(crate) mod run;
+pub(crate) mod runtime;
+mod select;
+pub(crate) mod start;
+pub(crate) mod status;
+pub(crate) mod stop;
 mod timing;
+pub(crate) mod top;
+pub(crate) mod up;
 pub(crate) mod validate;
 
 use std::path::Path;

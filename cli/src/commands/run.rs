@@ -22,15 +22,13 @@ use std::{
 
 use chrono::{Local, Utc};
 use dora_daemon::{
+    control::Control,
     observe::RunningNode,
-    options::{RtMode, RunEvent, RunOptions, StopRequest},
+    options::{RtMode, RunEvent, RunOptions},
     report::RunReport,
 };
 use dora_protocol::dataflow::Dataflow;
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    sync::{mpsc, oneshot},
-};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{build, load_to_use, timing, warn_not_yet};
 use crate::{
@@ -41,6 +39,7 @@ use crate::{
         report, rt_table,
     },
     error::{CliError, CliResult},
+    interrupts::Interrupts,
 };
 
 /// Lines that may wait for the terminal before the daemon drops and counts them.
@@ -48,16 +47,16 @@ const WAITING_LINES: usize = 4096;
 
 /// `dora run`
 pub(crate) fn run(args: &RunArgs) -> CliResult {
-    let mut flags = given(&[(args.debug, "--debug")]);
-    flags.extend(args.sources.given());
-    warn_not_yet(&flags);
+    warn_not_yet(&given(&[(args.debug, "--debug")]));
     let mut dataflow = load_to_use(&args.path, &args.env)?.dataflow;
     if let Some(value) = args.exit_when_nodes_finish {
         dataflow.exit_when_nodes_finish = value;
     }
     warn_unknown_filter(args, &dataflow);
     if args.build {
-        build::all(&mut dataflow, build::Options { uv: args.uv, ..build::Options::default() })?;
+        let locking = build::Locking::of(&args.sources, &dataflow)?;
+        let options = build::Options { uv: args.uv, ..build::Options::default() };
+        build::all(&mut dataflow, options, &locking)?;
     }
     let logs = dataflow.working_dir.join("out");
     let report = run_to_the_end(args, dataflow, None)?;
@@ -98,7 +97,8 @@ pub(super) fn run_to_the_end(
     mut dataflow: Dataflow,
     watching: Option<Watching>,
 ) -> CliResult<RunReport> {
-    build::prepare(&mut dataflow)?;
+    let locking = build::Locking::of(&args.sources, &dataflow)?;
+    build::prepare_pinned(&mut dataflow, &locking)?;
     let machinery = |error: io::Error| CliError::new("failed to start the runtime").caused_by(&error);
     let (observer, enough) = watching.map(|w| (w.observer, w.enough)).unzip();
     let options = RunOptions {
@@ -141,24 +141,25 @@ async fn supervise(
     mut enough: Option<oneshot::Receiver<()>>,
     interrupts: &mut Interrupts,
 ) -> CliResult<RunReport> {
-    let (stop, stop_requests) = mpsc::unbounded_channel();
-    let mut running = pin!(dora_daemon::run(dataflow, options, stop_requests, events));
-    let mut request = StopRequest::Graceful;
+    let (control, requests) = mpsc::unbounded_channel();
+    let mut running = pin!(dora_daemon::run(dataflow, options, requests, events));
+    let mut interrupted = false;
     loop {
         tokio::select! {
             outcome = &mut running => return outcome.map_err(|error| CliError::from_error(&error)),
             () = said_enough(&mut enough) => {
-                stop.send(StopRequest::Graceful).unwrap_or_default();
+                control.send(Control::Stop { grace: None }).unwrap_or_default();
             }
             () = interrupts.next() => {
-                if request == StopRequest::Graceful && io::stderr().is_terminal() {
+                if !interrupted && io::stderr().is_terminal() {
                     // Not `eprintln!`: it panics when the terminal is just going away, and that would kill the nodes.
                     writeln!(io::stderr(), "\nstopping; press Ctrl-C again to end all nodes at once")
                         .unwrap_or_default();
                 }
                 // Refused only when the run has just ended by itself: then the next turn of the loop returns.
-                stop.send(request).unwrap_or_default();
-                request = StopRequest::Kill;
+                let request = if interrupted { Control::Kill } else { Control::Stop { grace: None } };
+                control.send(request).unwrap_or_default();
+                interrupted = true;
             }
         }
     }
@@ -176,31 +177,6 @@ async fn said_enough(enough: &mut Option<oneshot::Receiver<()>>) {
             }
         }
         None => std::future::pending().await,
-    }
-}
-
-/// The signals by which a user or a service manager ends a program.
-struct Interrupts {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
-
-impl Interrupts {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
-        }
     }
 }
 

@@ -104,6 +104,11 @@ impl<Tz: TimeZone> LogPrinter<Tz> {
         }
     }
 
+    /// The text for a line of a node, ended by a newline; `None` when it is filtered out.
+    pub(crate) fn message(&self, level: LogLevel, message: &LogMessage) -> Option<String> {
+        self.filter.passes(message.node_id.as_deref(), level).then(|| self.line(level, message))
+    }
+
     /// Steps in the life of the dataflow stand apart from what its nodes print.
     fn set_off(&self, line: &str) -> String {
         if self.format == LogFormat::Pretty { format!("\n{line}\n") } else { line.to_owned() }

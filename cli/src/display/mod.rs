@@ -2,6 +2,8 @@
 
 pub(crate) mod logs;
 pub(crate) mod misses;
+pub(crate) mod numbers;
+pub(crate) mod out;
 pub(crate) mod report;
 pub(crate) mod rt_table;
 pub(crate) mod table;

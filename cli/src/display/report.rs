@@ -191,6 +191,10 @@ fn nodes(nodes: &[NodeReport]) -> String {
 
 fn output_notes(node: &NodeReport) -> Vec<String> {
     let mut notes = Vec::new();
+    if node.restarts > 0 {
+        let times = if node.restarts == 1 { "once".to_owned() } else { format!("{} times", node.restarts) };
+        notes.push(format!("  {}: restarted {times}\n", node.node));
+    }
     for output in &node.outputs {
         let mut say = |count: u64, what: &str| {
             if count > 0 {

@@ -5,6 +5,7 @@ mod support;
 
 mod downloads;
 mod lines;
+mod lockfile;
 mod repository;
 mod sources;
 mod uv;

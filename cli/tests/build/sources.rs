@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// A node `arm` that is the tool of `repository`; `more` are lines such as `branch: main`.
-fn flow(url: &str, more: &[&str]) -> String {
+pub(crate) fn flow(url: &str, more: &[&str]) -> String {
     let more: String = more.iter().map(|line| format!("    {line}\n")).collect();
     format!("nodes:\n  - id: arm\n    git: {url}\n    path: ./tool\n{more}")
 }
@@ -19,7 +19,7 @@ fn clones(project: &Project) -> Vec<String> {
 }
 
 #[track_caller]
-fn succeeds(project: &Project, args: &[&str]) -> Ended {
+pub(crate) fn succeeds(project: &Project, args: &[&str]) -> Ended {
     let ended = project.dora(args);
     assert_eq!(ended.code, Some(0), "{args:?}: {ended:?}");
     ended
@@ -27,7 +27,7 @@ fn succeeds(project: &Project, args: &[&str]) -> Ended {
 
 /// Fails with exit code 1, and stderr has all of `words`.
 #[track_caller]
-fn fails(project: &Project, args: &[&str], words: &[&str]) -> Ended {
+pub(crate) fn fails(project: &Project, args: &[&str], words: &[&str]) -> Ended {
     let ended = project.dora(args);
     assert_eq!(ended.code, Some(1), "{args:?}: {ended:?}");
     for word in words.iter().chain(&["[ERROR]"]) {

@@ -87,3 +87,19 @@ fn uv_that_is_not_installed_is_said_before_any_line_runs() {
     assert!(ended.err.contains("node `brain`") && ended.err.contains("install uv"), "{}", ended.err);
     assert!(!project.path(".dora").exists());
 }
+
+#[test]
+fn pip_lines_of_a_module_go_through_uv_in_the_folder_of_the_module() {
+    let project = project();
+    fs::create_dir(project.path("mods")).unwrap();
+    fs::write(project.path("mods/brain.py"), "").unwrap();
+    let module = "module: { name: m }\nnodes:\n  - { id: brain, path: brain.py, build: pip install think }\n";
+    fs::write(project.path("mods/m.yml"), module).unwrap();
+    fs::write(project.path("flow.yml"), "nodes:\n  - { id: m, module: mods/m.yml }\n").unwrap();
+    let built = dora(&project, &["build", "--uv", "flow.yml"]);
+    assert_eq!((built.code, built.out.as_str()), (Some(0), "built flow: 1 command\n"), "{built:?}");
+    let environment = fs::canonicalize(project.path(".")).unwrap().join(".dora/python-envs/m.brain");
+    assert!(built.err.contains("env -C mods uv pip install think"), "{built:?}");
+    let installed = format!("m.brain: uv pip install think  for {}", environment.display());
+    assert!(built.err.contains(&installed), "{built:?}");
+}

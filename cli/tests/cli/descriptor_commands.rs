@@ -151,10 +151,20 @@ fn build_command_that_does_not_exist_is_named_with_the_cause() {
 
 #[test]
 fn flags_without_effect_are_reported_in_one_line() {
-    let ended = Project::new(GOOD).dora(&["build", "flow.yml", "--locked", "--write-lockfile"]);
+    let ended = Project::new(GOOD).dora(&[
+        "build",
+        "flow.yml",
+        "--coordinator-addr",
+        "127.0.0.1",
+        "--coordinator-port",
+        "6013",
+    ]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    let lines: Vec<&str> = ended.err.lines().filter(|line| line.contains("--locked")).collect();
-    assert_eq!(lines, ["warning: not yet supported, and without effect: --locked, --write-lockfile"]);
+    let lines: Vec<&str> = ended.err.lines().filter(|line| line.contains("--coordinator")).collect();
+    assert_eq!(
+        lines,
+        ["warning: not yet supported, and without effect: --coordinator-addr, --coordinator-port"]
+    );
 }
 
 #[test]

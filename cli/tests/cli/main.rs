@@ -3,7 +3,11 @@
 mod descriptor_commands;
 mod expand_command;
 mod graph_command;
+mod logs_command;
+mod no_coordinator;
+mod pendulum;
 mod python_nodes;
 mod run_command;
+mod self_command;
 mod support;
 mod timing_check;

@@ -17,9 +17,13 @@ use dora_protocol::{
 
 use crate::{
     error::{About, At, Report},
+    limits,
     raw::{RawChain, RawDataflow},
     suggest::{did_you_mean, listed, shown},
 };
+
+/// Per node: which of its outputs is read by which input of which node.
+type Readers = Vec<Vec<(u32, (u32, u32))>>;
 
 /// `warn` unless something else is written.
 pub(crate) fn on_miss(written: Option<&At<String>>) -> OnMiss {
@@ -32,10 +36,36 @@ pub(crate) fn on_miss(written: Option<&At<String>>) -> OnMiss {
 
 /// Binds both ends of every chain. What cannot be bound is reported and left out.
 pub(crate) fn resolve(raw: &RawDataflow<'_>, nodes: &[Node], report: &mut Report) -> Vec<Chain> {
-    raw.chains.iter().filter_map(|chain| resolved(chain, nodes, report)).collect()
+    if let Some(chain) = raw.chains.get(limits::CHAINS) {
+        let about = About { node: None, field: Some("chains") };
+        let message = format!("{} chains; a dataflow may have at most {}", raw.chains.len(), limits::CHAINS);
+        report.error(chain.pos, about, message, &[]);
+        return Vec::new();
+    }
+    if raw.chains.is_empty() {
+        return Vec::new();
+    }
+    let readers = readers(nodes);
+    raw.chains.iter().filter_map(|chain| resolved(chain, nodes, &readers, report)).collect()
 }
 
-fn resolved(chain: &RawChain, nodes: &[Node], report: &mut Report) -> Option<Chain> {
+fn readers(nodes: &[Node]) -> Readers {
+    let mut readers = vec![Vec::new(); nodes.len()];
+    for (reader, at) in nodes.iter().zip(0u32..) {
+        for (input, position) in reader.inputs.iter().zip(0u32..) {
+            for source in input.sources() {
+                if let Source::Output { node, output } = *source
+                    && let Some(of_node) = readers.get_mut(node as usize)
+                {
+                    of_node.push((output, (at, position)));
+                }
+            }
+        }
+    }
+    readers
+}
+
+fn resolved(chain: &RawChain, nodes: &[Node], readers: &Readers, report: &mut Report) -> Option<Chain> {
     // What is missing or no duration was reported with the form of the file.
     let (from, to, within) = (chain.from.as_ref()?, chain.to.as_ref()?, chain.within.as_ref()?);
     let begin = end_of(from, "from", "output", nodes, report, |node| {
@@ -45,7 +75,7 @@ fn resolved(chain: &RawChain, nodes: &[Node], report: &mut Report) -> Option<Cha
         node.inputs.iter().map(|input| input.id.as_str()).collect()
     });
     let (begin, end) = (begin?, end?);
-    if !leads_to(nodes, begin, end) {
+    if !leads_to(readers, begin, end) {
         let about = About { node: None, field: Some("chains") };
         let message =
             format!("no way leads from output `{}` to input `{}`", shown(&from.value), shown(&to.value));
@@ -80,7 +110,10 @@ fn end_of<'n>(
             end.pos,
             about,
             message,
-            &[did_you_mean(name, known.iter().copied()), format!("nodes: {}", listed(known.iter().copied()))],
+            &[
+                did_you_mean(name, known.iter().copied()),
+                format!("nodes: {}", listed(known.iter().copied().take(20))),
+            ],
         );
         return None;
     };
@@ -88,7 +121,7 @@ fn end_of<'n>(
     let Some(position) = ports.iter().position(|known| *known == port) else {
         let known: BTreeSet<&str> = ports.into_iter().collect();
         let message = format!("{noun} `{}` does not exist on node `{name}`", shown(port));
-        let all = format!("{noun}s of `{name}`: {}", listed(known.iter().copied()));
+        let all = format!("{noun}s of `{name}`: {}", listed(known.iter().copied().take(20)));
         report.error(end.pos, about, message, &[did_you_mean(port, known.iter().copied()), all]);
         return None;
     };
@@ -96,24 +129,18 @@ fn end_of<'n>(
 }
 
 /// Can what leaves this output end up at that input?
-fn leads_to(nodes: &[Node], (node, output): (u32, u32), end: (u32, u32)) -> bool {
+fn leads_to(readers: &Readers, (node, output): (u32, u32), end: (u32, u32)) -> bool {
     let fed_by = |node: u32, output: Option<u32>| {
-        nodes.iter().zip(0u32..).flat_map(move |(reader, at)| {
-            reader.inputs.iter().zip(0u32..).filter_map(move |(input, position)| match input.source {
-                Source::Output { node: n, output: o } if n == node && output.is_none_or(|out| out == o) => {
-                    Some((at, position))
-                }
-                _ => None,
-            })
-        })
+        let all = readers.get(node as usize).into_iter().flatten();
+        all.filter(move |(from, _)| output.is_none_or(|out| out == *from)).map(|&(_, input)| input)
     };
     let mut open: Vec<(u32, u32)> = fed_by(node, Some(output)).collect();
-    let mut seen: BTreeSet<u32> = BTreeSet::new();
+    let mut seen = vec![false; readers.len()];
     while let Some(input) = open.pop() {
         if input == end {
             return true;
         }
-        if seen.insert(input.0) {
+        if !std::mem::replace(&mut seen[input.0 as usize], true) {
             open.extend(fed_by(input.0, None));
         }
     }

@@ -14,7 +14,7 @@ pub(crate) mod rt;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dora_protocol::{NodeId, OperatorId};
+use dora_protocol::{IdError, NodeId, OperatorId};
 
 use crate::{
     error::{About, Pos, Report},
@@ -141,7 +141,7 @@ fn ids(raw: &RawDataflow<'_>, report: &mut Report) {
     for id in raw.nodes.iter().filter_map(|node| node.id.as_ref()) {
         let about = About { node: Some(&id.value), field: Some("id") };
         if let Err(error) = id.value.parse::<NodeId>() {
-            report.error(id.pos, About { node: None, field: None }, shown_error(&error.to_string()), &[]);
+            report.error(id.pos, About { node: None, field: None }, refused(&error), &[]);
         }
         if let Some(before) = first.get(id.value.as_str()) {
             let place = report.location(*before);
@@ -157,12 +157,9 @@ fn ids(raw: &RawDataflow<'_>, report: &mut Report) {
     }
 }
 
-/// Library messages that quote untrusted text, cut to a line.
-fn shown_error(text: &str) -> String {
-    if text.chars().count() <= 240 && !text.contains('\n') {
-        return text.to_owned();
-    }
-    shown(text)
+/// Why a name was refused; the name is cut to a line.
+pub(crate) fn refused(error: &IdError) -> String {
+    format!("`{}` is not a valid {}: {}", shown(&error.name), error.what, error.why)
 }
 
 fn top_level(raw: &RawDataflow<'_>, report: &mut Report) {
@@ -304,8 +301,7 @@ fn path_rules(node: &RawNode<'_>, path: &str, about: About<'_>, report: &mut Rep
 
 fn params(node: &RawNode<'_>, about: About<'_>, report: &mut Report) {
     for (name, _) in node.yaml.get("params").map(Yaml::map).unwrap_or_default() {
-        let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-        if name.value.is_empty() || !name.value.bytes().all(word) {
+        if !crate::modules::params::is_name(&name.value) {
             let message = format!("`{}`: only letters, digits and `_` are allowed", shown(&name.value));
             report.error(name.pos, about.field("params"), message, &[]);
         }
@@ -327,7 +323,7 @@ fn operators(node: &RawNode<'_>, about: About<'_>, report: &mut Report) {
             None => {}
             Some(id) => {
                 if let Err(error) = id.value.parse::<OperatorId>() {
-                    report.error(id.pos, about, shown_error(&error.to_string()), &[]);
+                    report.error(id.pos, about, refused(&error), &[]);
                 } else if !seen.insert(id.value.as_str()) {
                     let message = format!("two operators are named `{}`", shown(&id.value));
                     report.error(id.pos, about, message, &[]);

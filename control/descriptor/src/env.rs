@@ -9,6 +9,7 @@ use dora_protocol::{
 
 use crate::{
     error::{About, At, Pos, Report},
+    limits,
     suggest::shown,
 };
 
@@ -57,12 +58,12 @@ pub(crate) fn overrides(values: &[(String, String)], report: &mut Report) -> Env
 
 /// Would a copy for each of `nodes` be more than anyone means, or this process can hold?
 pub(crate) fn too_large(shared: &Env, nodes: usize) -> bool {
-    const ENTRY: usize = 64;
-    const MOST: usize = 256 << 20;
+    /// What an entry of a map costs besides its text.
+    const ENTRY: usize = 128;
     let size = |(name, value): (&String, &EnvValue)| match value {
         EnvValue::Text(text) | EnvValue::FromHost(text) => name.len() + text.len() + ENTRY,
     };
-    shared.iter().map(size).sum::<usize>().saturating_mul(nodes) > MOST
+    shared.iter().map(size).sum::<usize>().saturating_mul(nodes) > limits::VARIABLES
 }
 
 fn accepted(name: &str, pos: Pos, about: About<'_>, report: &mut Report) -> bool {

@@ -10,7 +10,7 @@ use std::{
 
 use dora_protocol::dataflow::Location;
 
-use crate::suggest::shown;
+use crate::{limits, suggest::shown};
 
 /// One sentence about one place in the file, with hints below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,17 +104,12 @@ pub(crate) struct At<T> {
     pub(crate) value: T,
 }
 
-/// Problems beyond this many are counted only: nobody reads them, and garbage can have one per byte.
-const MOST_ERRORS: usize = 1000;
-/// Suggestions are looked for up to this many problems: each costs a walk over all names.
-const MOST_SUGGESTIONS: usize = 20;
-
 /// Collects what the rules find.
 #[derive(Debug)]
 pub(crate) struct Report {
     /// Names of the files that were read: the descriptor, then modules and files with types.
     files: Vec<String>,
-    /// Errors beyond `MOST_ERRORS`.
+    /// Errors beyond [`limits::ERRORS`].
     more: usize,
     pub(crate) errors: Vec<Problem>,
     pub(crate) warnings: Vec<Warning>,
@@ -190,22 +185,28 @@ impl Report {
 
     /// Something that has to be fixed. Empty hints are left out.
     pub(crate) fn error(&mut self, pos: Pos, about: About<'_>, message: impl Into<String>, hints: &[String]) {
-        if self.errors.len() >= MOST_ERRORS {
-            self.more += 1;
+        if self.counts_only() {
             return;
         }
         let problem = self.problem(pos, about, message.into(), hints);
         self.errors.push(problem);
     }
 
+    /// Counts an error that would not be told. `false`: it would be, so there is something to say.
+    pub(crate) fn counts_only(&mut self) -> bool {
+        let full = self.errors.len() >= limits::ERRORS;
+        self.more += usize::from(full);
+        full
+    }
+
     /// Is there still a reader for suggestions?
     pub(crate) fn suggests(&self) -> bool {
-        self.errors.len() + self.type_warnings.len() < MOST_SUGGESTIONS
+        self.errors.len() + self.type_warnings.len() < limits::SUGGESTIONS
     }
 
     /// Something worth knowing.
     pub(crate) fn warn(&mut self, pos: Pos, about: About<'_>, message: impl Into<String>, hints: &[String]) {
-        if self.warnings.len() < MOST_ERRORS {
+        if self.warnings.len() < limits::ERRORS {
             let problem = self.problem(pos, about, message.into(), hints);
             self.warnings.push(problem);
         }
@@ -222,7 +223,7 @@ impl Report {
     ) {
         if strict {
             self.error(pos, about, message, hints);
-        } else if self.type_warnings.len() < MOST_ERRORS {
+        } else if self.type_warnings.len() < limits::ERRORS {
             let problem = self.problem(pos, about, message, hints);
             self.type_warnings.push(problem);
         }

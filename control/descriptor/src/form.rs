@@ -42,6 +42,9 @@ impl Walk<'_> {
 
     fn object(&mut self, yaml: &Yaml, level: &'static Level) {
         let Value::Map(entries) = &yaml.value else {
+            if self.report.counts_only() {
+                return;
+            }
             let message = format!("expected {} with keys such as {}", level.name, some_names(level));
             return self.error(yaml.pos, format!("{message}, found {}", found(yaml)), &[]);
         };
@@ -61,6 +64,9 @@ impl Walk<'_> {
     }
 
     fn unknown(&mut self, pos: Pos, name: &str, level: &'static Level) {
+        if self.report.counts_only() {
+            return;
+        }
         let mut hints = Vec::new();
         if self.report.suggests() {
             hints.push(did_you_mean(name, level.names()));
@@ -82,7 +88,11 @@ impl Walk<'_> {
             Kind::Object(level) => self.object(yaml, level),
             Kind::List(kind) => self.list(yaml, kind),
             Kind::Map(kind) => self.map(yaml, kind),
+            Kind::OneOrMore(kind) => self.one_or_more(yaml, kind),
             Kind::Either(_, level) if matches!(yaml.value, Value::Map(_)) => self.object(yaml, level),
+            Kind::Either(_, level) if matches!(yaml.value, Value::List(_)) => {
+                self.list_in_short_form(yaml, level)
+            }
             Kind::Either(kind, _) => self.value(yaml, kind),
             _ => self.scalar(yaml, kind),
         }
@@ -92,7 +102,7 @@ impl Walk<'_> {
         let Value::List(items) = &yaml.value else {
             let hint = match yaml.text() {
                 Some(text) => format!("write `- {}` on a line of its own", shown(text)),
-                None => String::new(),
+                None => "a list has a `-` before each of its entries".to_owned(),
             };
             return self.error(yaml.pos, format!("expected a list, found {}", found(yaml)), &[hint]);
         };
@@ -111,10 +121,37 @@ impl Walk<'_> {
         }
     }
 
+    /// A list where a text or an object is expected: right only behind the one key of the object that takes lists.
+    fn list_in_short_form(&mut self, yaml: &Yaml, level: &'static Level) {
+        let takes_lists = level.keys.iter().find(|key| matches!(key.kind, Kind::OneOrMore(_)));
+        let hint = takes_lists.zip(self.path.last()).map(|(key, name)| {
+            let items: Vec<String> = yaml.list().iter().filter_map(Yaml::text).take(5).map(shown).collect();
+            format!("write `{name}: {{ {}: [{}] }}`", key.name, items.join(", "))
+        });
+        self.error(yaml.pos, "expected a text, found a list".to_owned(), &[hint.unwrap_or_default()]);
+    }
+
+    fn one_or_more(&mut self, yaml: &Yaml, kind: &'static Kind) {
+        match &yaml.value {
+            Value::List(items) if items.is_empty() => {
+                self.error(yaml.pos, "the list is empty".to_owned(), &["name at least one".to_owned()]);
+            }
+            Value::List(items) => items.iter().for_each(|item| self.value(item, kind)),
+            Value::Map(_) => {
+                self.error(yaml.pos, "expected a text or a list of texts, found a map".to_owned(), &[]);
+            }
+            Value::Scalar { .. } => self.scalar(yaml, kind),
+        }
+    }
+
     fn map(&mut self, yaml: &Yaml, kind: &'static Kind) {
         let Value::Map(entries) = &yaml.value else {
             let message = format!("expected `name: value` entries, found {}", found(yaml));
-            return self.error(yaml.pos, message, &[]);
+            let hint = match yaml.value {
+                Value::List(_) => "write one `name: value` per line, without `-`",
+                _ => "",
+            };
+            return self.error(yaml.pos, message, &[hint.to_owned()]);
         };
         for (name, value) in entries {
             self.path.push(shown(&name.value));

@@ -11,12 +11,12 @@ use dora_protocol::dataflow::{Dataflow, Location};
 use crate::{
     annotations::{self, Annotations},
     check, emit,
-    error::{Errors, NotYet, Notes, Pos, Problem, Report, Warning},
-    form, modules,
+    error::{About, Errors, NotYet, Notes, Pos, Problem, Report, Warning},
+    form, limits, modules, operators,
     raw::{self, RawDataflow},
     resolve::{self, Surroundings},
     schema, types,
-    yaml::{self, MAX_BYTES, Yaml},
+    yaml::{self, Yaml},
 };
 
 const DEFAULT_HEALTH_CHECK_INTERVAL: Duration = Duration::from_secs(5);
@@ -108,7 +108,7 @@ fn bytes_of(path: &Path) -> std::io::Result<Vec<u8>> {
         return Err(std::io::Error::other("it is a directory"));
     }
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    std::fs::File::open(path)?.take(limits::TEXT as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -167,6 +167,13 @@ pub(crate) fn mean(
     };
     let shown_dir = file.parent().map(Path::to_owned).unwrap_or_default();
     let expanded = modules::expand(tree, working_dir, shown_dir.clone(), open, &mut report);
+    if let Some((key, nodes)) = expanded.tree.entry("nodes")
+        && nodes.list().len() > limits::NODES
+    {
+        let message = format!("{} nodes; a dataflow may have at most {}", nodes.list().len(), limits::NODES);
+        report.error(key.pos, About::default(), message, &[]);
+        return Err(report.into_errors());
+    }
     let mut raw = raw::read(&expanded.tree);
     raw.strict_types |= options.strict_types;
     let checked = check::check(&raw, &expanded.malformed, &mut report);
@@ -174,12 +181,17 @@ pub(crate) fn mean(
     let mut dataflow = resolve::resolve(&raw, &checked, &around, &mut report);
     let folders = type_folders(&raw, working_dir, &shown_dir);
     let types = types::check(&raw, &dataflow, &expanded.port_types, &folders, &mut report);
+    if !report.errors.is_empty() {
+        return Err(report.into_errors());
+    }
+    dataflow.descriptor = raw.yaml.to_json();
     if let (Some(json), false) = (dataflow.descriptor.as_object_mut(), types.own_types.is_empty()) {
         json.insert("types".to_owned(), types.own_types.into());
     }
     let health_check_interval = raw.health_check_interval.unwrap_or(DEFAULT_HEALTH_CHECK_INTERVAL);
     let strict_types = raw.strict_types;
     let annotations = annotations::collect(&raw);
+    operators::keep_inside(&raw, &mut dataflow, &mut report);
     let Notes { not_yet, warnings, type_warnings } = report.finish()?;
     Ok(Loaded {
         dataflow,

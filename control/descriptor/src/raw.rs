@@ -67,7 +67,8 @@ pub(crate) struct RawPorts<'a> {
 #[derive(Debug)]
 pub(crate) struct RawInput {
     pub(crate) name: At<String>,
-    pub(crate) source: Option<At<String>>,
+    /// More than one is a fan-in; none was reported.
+    pub(crate) sources: Vec<At<String>>,
     pub(crate) queue_size: Option<At<u64>>,
     pub(crate) queue_policy: Option<At<String>>,
     pub(crate) input_timeout: Option<At<Duration>>,
@@ -191,7 +192,7 @@ fn inputs(yaml: &Yaml) -> Vec<RawInput> {
         .iter()
         .map(|(name, value)| RawInput {
             name: name.clone(),
-            source: text_of(value).or_else(|| text(value, "source")),
+            sources: sources(value),
             queue_size: int(value, "queue_size"),
             queue_policy: text(value, "queue_policy"),
             input_timeout: duration(value, "input_timeout"),
@@ -200,6 +201,14 @@ fn inputs(yaml: &Yaml) -> Vec<RawInput> {
             triggers: flag(value, "triggers"),
         })
         .collect()
+}
+
+/// Where an input comes from: short form, long form, or a list in the long form.
+pub(crate) fn sources(input: &Yaml) -> Vec<At<String>> {
+    match text_of(input).or_else(|| text(input, "source")) {
+        Some(one) => vec![one],
+        None => texts(input, "source"),
+    }
 }
 
 fn chain(yaml: &Yaml) -> RawChain {

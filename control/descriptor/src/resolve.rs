@@ -21,6 +21,7 @@ use crate::{
     check::{Checked, Kind, not_yet, ports, rt},
     env::{self, Env},
     error::{About, At, Report},
+    operators,
     raw::{self, RawDataflow, RawInput, RawNode, RawPorts},
     suggest::{did_you_mean, listed, shown},
     timer::{self, BuiltIn},
@@ -71,7 +72,8 @@ pub(crate) fn resolve(
         nodes,
         exit_when_nodes_finish: raw.exit_when_nodes_finish,
         debug_inspection: debug.into_iter().any(not_yet::inspection),
-        descriptor: raw.yaml.to_json(),
+        // Once everything else has been looked at: with errors nobody gets to see it.
+        descriptor: serde_json::Value::Null,
     }
 }
 
@@ -99,7 +101,7 @@ fn node_without_inputs(
     Node {
         id: id_of(node),
         at: report.location(node.pos),
-        kind: kind(node, around, about, report),
+        kind: operators::kind(node, about, report).unwrap_or_else(|| kind(node, around, about, report)),
         git: git(node),
         path_sha256: raw::text(node.yaml, "path_sha256").map(|digest| digest.value.to_ascii_lowercase()),
         working_dir: None,
@@ -257,13 +259,46 @@ impl<'r> Wiring<'r> {
         let mut all = Vec::new();
         for (operator, ports) in all_ports(node) {
             for input in &ports.inputs {
-                let Some(source) = &input.source else { continue };
                 let about = About { node: Some(node.name()), field: Some(&input.name.value) };
-                if let Some(bound) = self.source(source, node, about, report) {
-                    timer_options(input, &bound, about, report);
-                    all.push(resolved_input(operator, input, bound, report));
+                let mut bound = self.sources(input, node, about, report).into_iter();
+                if let Some(first) = bound.next() {
+                    timer_options(input, &first, about, report);
+                    all.push(resolved_input(operator, input, (first, bound.collect()), report));
                 }
             }
+        }
+        all
+    }
+
+    /// Everything that one input reads. Several must be outputs, each of them once.
+    fn sources(
+        &mut self,
+        input: &RawInput,
+        node: &RawNode<'_>,
+        about: About<'_>,
+        report: &mut Report,
+    ) -> Vec<Source> {
+        let (mut all, mut known) = (Vec::new(), BTreeSet::new());
+        let several = input.sources.len() > 1;
+        for source in &input.sources {
+            let Some(bound) = self.source(source, node, about, report) else { continue };
+            let (what, hint) = match &bound {
+                Source::Output { node, output } if known.insert((*node, *output)) => {
+                    all.push(bound);
+                    continue;
+                }
+                Source::Output { .. } => ("is listed twice", ""),
+                _ if several => (
+                    "is no output of a node",
+                    "only outputs can be listed together; give this an input of its own",
+                ),
+                _ => {
+                    all.push(bound);
+                    continue;
+                }
+            };
+            let message = format!("`{}` {what}", shown(&source.value));
+            report.error(source.pos, about, message, &[hint.to_owned()]);
         }
         all
     }
@@ -407,13 +442,19 @@ fn timer_options(input: &RawInput, source: &Source, about: About<'_>, report: &m
     }
 }
 
-fn resolved_input(operator: Option<&str>, input: &RawInput, source: Source, report: &Report) -> Input {
+fn resolved_input(
+    operator: Option<&str>,
+    input: &RawInput,
+    (source, more_sources): (Source, Vec<Source>),
+    report: &Report,
+) -> Input {
     let size = input.queue_size.as_ref().map_or(DEFAULT_QUEUE, |n| n.value.try_into().unwrap_or(u32::MAX));
     let backpressure = input.queue_policy.as_ref().is_some_and(|policy| policy.value == "backpressure");
     Input {
         id: DataId::from(prefixed(operator, &input.name.value)),
         at: report.location(input.name.pos),
         source,
+        more_sources,
         queue_size: size.max(1),
         policy: if backpressure { QueuePolicy::Backpressure } else { QueuePolicy::DropOldest },
         input_timeout: input.input_timeout.as_ref().map(|at| at.value),

@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     Map(&'static Kind),
     /// Keys of another level.
     Object(&'static Level),
+    /// A scalar of this kind, or a list of at least one.
+    OneOrMore(&'static Kind),
     /// A scalar of the first kind, or the object.
     Either(&'static Kind, &'static Level),
     /// Not looked into.
@@ -77,6 +79,9 @@ const INPUTS: Kind = Kind::Map(&Kind::Either(&Kind::Text, &INPUT));
 const ON_MISS: Kind = Kind::Choice(&["warn", "skip", "stop"]);
 const FRAMING: Kind = Kind::Map(&Kind::Choice(&["raw", "arrow-ipc"]));
 const PATTERNS: Kind = Kind::Choice(&["service-server", "service-client", "action-server", "action-client"]);
+
+/// Scheduling policies.
+pub(crate) const POLICIES: [&str; 4] = ["fifo", "rr", "deadline", "other"];
 
 /// Largest `queue_size`: what a ring can hold.
 pub(crate) const MAX_QUEUE: u64 = 1 << 20;
@@ -157,7 +162,11 @@ pub(crate) static NODE: Level = Level {
 pub(crate) static INPUT: Level = Level {
     name: "an input",
     keys: &[
-        needed("source", Kind::Text, "`<node>/<output>`, `dora/timer/…` or `dora/logs…`."),
+        needed(
+            "source",
+            Kind::OneOrMore(&Kind::Text),
+            "`<node>/<output>`, or a list of those; `dora/timer/…` or `dora/logs…`.",
+        ),
         key("queue_size", Kind::Int { min: 0, max: MAX_QUEUE }, "Messages buffered (10)."),
         key("queue_policy", Kind::Choice(&["drop_oldest", "backpressure"]), "What a full queue does."),
         key("input_timeout", SECONDS, "The input counts as closed after this long without a message."),
@@ -181,7 +190,7 @@ pub(crate) static CHAIN: Level = Level {
 pub(crate) static RT: Level = Level {
     name: "an `rt` block",
     keys: &[
-        key("policy", Kind::Choice(&["fifo", "rr", "deadline", "other"]), "Scheduling policy (other)."),
+        key("policy", Kind::Choice(&POLICIES), "Scheduling policy (other)."),
         key("priority", Kind::Int { min: 1, max: 99 }, "1 (lowest) to 99, for `fifo` and `rr`."),
         key("wait", Kind::Text, "`park` (default), `spin`, or `spin 50us`: spin that long, then park."),
         key("runtime", POSITIVE, "`deadline` only: CPU time per period."),
@@ -354,8 +363,26 @@ static MODULE_HEADER: Level = Level {
             "Ports that may be wired; what reads one that is not, has no such input.",
         ),
         key("outputs", TEXTS, "Outputs that others may read."),
+        key(
+            "params",
+            Kind::List(&Kind::Object(&MODULE_PARAM)),
+            "Parameters; if listed, there are no others.",
+        ),
         key("input_types", TEXT_MAP, "Expected type per input."),
         key("output_types", TEXT_MAP, "Type per output."),
+    ],
+};
+
+static MODULE_PARAM: Level = Level {
+    name: "a parameter of a module",
+    keys: &[
+        needed("name", Kind::Text, "Name: letters, digits, `_`."),
+        key(
+            "default",
+            Kind::Text,
+            "What it is where the module node does not give it; without one it must be given.",
+        ),
+        key("description", Kind::Text, "What it is for."),
     ],
 };
 
@@ -398,4 +425,24 @@ static TYPE_FIELD: Level = Level {
 static TYPE_METADATA: Level = Level {
     name: "a metadata key",
     keys: &[needed("key", Kind::Text, "The key."), key("description", Kind::Text, "What it is.")],
+};
+
+/// `<stem>.dora-lock.yaml`
+pub(crate) static LOCKFILE: Level = Level {
+    name: "a lockfile",
+    keys: &[
+        needed("version", Kind::Int { min: 0, max: u32::MAX as u64 }, "Version of the format."),
+        needed("git", Kind::List(&Kind::Object(&PIN)), "The repositories."),
+    ],
+};
+
+static PIN: Level = Level {
+    name: "a pin",
+    keys: &[
+        needed("url", Kind::Text, "As in the descriptor."),
+        key("branch", Kind::Text, "As in the descriptor."),
+        key("tag", Kind::Text, "As in the descriptor."),
+        key("rev", Kind::Text, "As in the descriptor."),
+        needed("commit", Kind::Text, "All digits of the commit that stands for it."),
+    ],
 };

@@ -17,7 +17,9 @@ pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -
         let apart = wanted.len().abs_diff(known.len());
         let distance = if apart <= limit { distance(&wanted, &known) } else { apart };
         // One name contained in the other at its end or beginning counts as near: `timeout` → `input_timeout`.
-        let affix = wanted.len() >= 4 && (known.ends_with(&wanted) || known.starts_with(&wanted));
+        // Or the other way round: `warning` → `warn`.
+        let affix = wanted.len() >= 4 && (known.ends_with(&wanted) || known.starts_with(&wanted))
+            || known.len() >= 4 && wanted.starts_with(&known);
         if (distance <= limit || affix) && best.is_none_or(|(least, _)| distance < least) {
             best = Some((distance, candidate));
         }
@@ -79,6 +81,7 @@ mod tests {
             ("Source", "source"),
             ("suorce", "source"),
             ("timeout", "input_timeout"),
+            ("pathname", "path"),
         ] {
             assert_eq!(nearest(typed, known), Some(meant), "{typed}");
         }

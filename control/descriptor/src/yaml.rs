@@ -2,10 +2,10 @@
 //!
 //! The text is not trusted. Four bounds keep the cost of any input proportional to its length:
 //!
-//! 1. At most [`MAX_BYTES`] of text.
-//! 2. At most [`MAX_DEPTH`] levels, so no later walk over the tree can exhaust the stack.
-//! 3. At most [`MAX_VALUES`] values *after* aliases have been copied, so an alias bomb ends early.
-//! 4. At most [`MAX_COPIED`] bytes copied by aliases.
+//! 1. At most [`limits::TEXT`] bytes of text.
+//! 2. At most [`limits::LEVELS`] levels, so no later walk over the tree can exhaust the stack.
+//! 3. At most [`limits::VALUES`] values *after* aliases have been copied, so an alias bomb ends early.
+//! 4. At most [`limits::COPIED`] bytes copied by aliases.
 //!
 //! Duplicate keys are errors. Scalars keep their text as written (`1.10` stays `1.10`); whether a plain scalar
 //! is a number is decided by who reads it.
@@ -15,16 +15,8 @@ use std::collections::BTreeMap;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 
 use crate::error::{About, At, Pos, Report};
+use crate::limits;
 use crate::suggest::shown;
-
-/// Largest descriptor accepted, in bytes.
-pub(crate) const MAX_BYTES: usize = 4 << 20;
-/// Deepest nesting accepted. The schema needs 7.
-pub(crate) const MAX_DEPTH: usize = 32;
-/// Most values (scalars, lists, maps) in one document.
-pub(crate) const MAX_VALUES: usize = 500_000;
-/// Most bytes of text that aliases may copy.
-const MAX_COPIED: usize = 16 << 20;
 
 /// A value with its position.
 #[derive(Clone, Debug)]
@@ -136,8 +128,9 @@ pub(crate) fn parse(text: &str, report: &mut Report) -> Option<Yaml> {
 
 /// Parses the document in file number `file` of the report.
 pub(crate) fn parse_file(text: &str, file: u16, report: &mut Report) -> Option<Yaml> {
-    if text.len() > MAX_BYTES {
-        let message = format!("the file has {} bytes; a descriptor may have at most {MAX_BYTES}", text.len());
+    if text.len() > limits::TEXT {
+        let message =
+            format!("the file has {} bytes; a descriptor may have at most {}", text.len(), limits::TEXT);
         report.error(Pos { file, ..Pos::default() }, About::default(), message, &[]);
         return None;
     }
@@ -167,15 +160,25 @@ pub(crate) fn parse_file(text: &str, file: u16, report: &mut Report) -> Option<Y
 fn syntax_error(error: &ScanError, text: &str, file: u16) -> Stop {
     let at = error.marker();
     let pos = position(file, at.line(), at.col());
-    let line = text.lines().nth(at.line().saturating_sub(1)).unwrap_or("");
-    let hint = if line.contains('\t') {
+    let (line, info) = (text.lines().nth(at.line().saturating_sub(1)).unwrap_or(""), error.info());
+    let hint = if line.contains('\t') || info.contains("found a tab") {
         "YAML does not allow tabs for indentation; use spaces".to_owned()
-    } else if error.info().contains("mapping values are not allowed") {
+    } else if info.contains("mapping values are not allowed") {
         "check the indentation, and quote a text that contains `: `".to_owned()
+    } else if info.contains("quoted scalar") {
+        "a quote is opened there and not closed".to_owned()
+    } else if info.contains("expected ',' or") {
+        "a bracket is opened before and not closed, or a comma is missing".to_owned()
+    } else if info.contains("unknown anchor") {
+        let alias: String = line.chars().skip(at.col()).take_while(|c| !" ,]}".contains(*c)).collect();
+        format!(
+            "`{}` repeats what an anchor `&…` of that name marks further up, and there is none",
+            shown(&alias)
+        )
     } else {
         String::new()
     };
-    Stop { pos, message: format!("not valid YAML: {}", error.info()), hint }
+    Stop { pos, message: format!("not valid YAML: {info}"), hint }
 }
 
 fn position(file: u16, line: usize, column_from_0: usize) -> Pos {
@@ -255,9 +258,16 @@ impl Builder {
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 let Some(Open { pos, anchor, kind }) = self.open.pop() else { return Ok(()) };
+                // Most lists and maps are short, and a growing `Vec` has room for at least four.
                 let value = match kind {
-                    OpenKind::List(items) => Value::List(items),
-                    OpenKind::Map { entries, .. } => Value::Map(entries),
+                    OpenKind::List(mut items) => {
+                        items.shrink_to_fit();
+                        Value::List(items)
+                    }
+                    OpenKind::Map { mut entries, .. } => {
+                        entries.shrink_to_fit();
+                        Value::Map(entries)
+                    }
                 };
                 return self.close(Yaml { pos, value }, anchor);
             }
@@ -269,8 +279,8 @@ impl Builder {
 
     fn push(&mut self, pos: Pos, anchor: usize, kind: OpenKind) -> Result<(), Stop> {
         self.count(1, pos)?;
-        if self.open.len() >= MAX_DEPTH {
-            let message = format!("nested deeper than {MAX_DEPTH} levels");
+        if self.open.len() >= limits::LEVELS {
+            let message = format!("nested deeper than {} levels", limits::LEVELS);
             return Err(Stop { pos, message, hint: String::new() });
         }
         self.open.push(Open { pos, anchor, kind });
@@ -279,8 +289,8 @@ impl Builder {
 
     fn count(&mut self, values: usize, pos: Pos) -> Result<(), Stop> {
         self.values += values;
-        if self.values > MAX_VALUES {
-            let message = format!("more than {MAX_VALUES} values, aliases included");
+        if self.values > limits::VALUES {
+            let message = format!("more than {} values, aliases included", limits::VALUES);
             return Err(Stop { pos, message, hint: String::new() });
         }
         Ok(())
@@ -295,7 +305,7 @@ impl Builder {
         let (values, bytes, depth) = (found.values, found.bytes, found.depth);
         self.count(values, pos)?;
         self.copied += bytes;
-        if self.copied > MAX_COPIED || self.open.len() + depth > MAX_DEPTH {
+        if self.copied > limits::COPIED || self.open.len() + depth > limits::LEVELS {
             let message = "aliases blow this file up beyond what a descriptor may be".to_owned();
             return Err(Stop { pos, message, hint: String::new() });
         }
@@ -311,7 +321,7 @@ impl Builder {
             // The remembered copy is a copy like any other.
             self.copied += bytes;
             self.count(values, yaml.pos)?;
-            if self.copied > MAX_COPIED {
+            if self.copied > limits::COPIED {
                 let message = "anchors blow this file up beyond what a descriptor may be".to_owned();
                 return Err(Stop { pos: yaml.pos, message, hint: String::new() });
             }
@@ -341,7 +351,7 @@ impl Builder {
     }
 }
 
-/// Values, bytes of text, levels. Depth is bounded by `MAX_DEPTH`, so recursion is safe.
+/// Values, bytes of text, levels. Depth is bounded by [`limits::LEVELS`], so recursion is safe.
 pub(crate) fn size(yaml: &Yaml) -> (usize, usize, usize) {
     let add =
         |(v, b, d): (usize, usize, usize), (v2, b2, d2): (usize, usize, usize)| (v + v2, b + b2, d.max(d2));
@@ -437,7 +447,7 @@ mod tests {
         ] {
             assert!(refused(text).contains(said), "{text:?}: {}", refused(text));
         }
-        assert!(refused(&"#".repeat(MAX_BYTES + 1)).contains("at most"));
+        assert!(refused(&"#".repeat(limits::TEXT + 1)).contains("at most"));
     }
 
     #[test]

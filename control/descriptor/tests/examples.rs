@@ -12,10 +12,10 @@ fn accepted(text: &str) -> Loaded {
 fn a_descriptor_with_every_key_is_accepted() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/full.yml");
     let loaded = load(&path, &[]).unwrap_or_else(|errors| panic!("{errors}"));
-    assert_eq!(loaded.dataflow.nodes.len(), 7);
+    assert_eq!(loaded.dataflow.nodes.len(), 8);
     assert_eq!(loaded.type_warnings, []);
     let fatal: Vec<&str> = loaded.fatal().map(|entry| entry.field.as_str()).collect();
-    assert_eq!(fatal, ["operators", "ros2"]);
+    assert_eq!(fatal, ["ros2"]);
 }
 
 #[test]

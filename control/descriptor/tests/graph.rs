@@ -1,12 +1,11 @@
 //! The pictures: everything of the descriptor is in them, they are well formed, and they load nothing from anywhere.
 
+mod support;
+
 use std::{collections::BTreeMap, path::Path};
 
-use dora_descriptor::{Loaded, graph::Graph, load, parse_str};
-
-fn parsed(text: &str) -> Loaded {
-    parse_str("flow.yml", text, Path::new("/"), &[]).unwrap_or_else(|errors| panic!("{text}\n{errors}"))
-}
+use dora_descriptor::{graph::Graph, load};
+use support::good;
 
 /// A page as a browser reads it: tags with their attributes, in order. Fails where tags are not nested.
 fn tags(page: &str) -> Vec<(String, BTreeMap<String, String>)> {
@@ -65,6 +64,18 @@ fn loads_nothing(page: &str) {
     assert!(page.contains("default-src 'none'"), "the browser is told so");
 }
 
+/// How many sources the inputs of nodes and operators have, as the file says.
+fn sources(blocks: &serde_json::Value) -> usize {
+    let of_input = |input: &serde_json::Value| input["source"].as_array().map_or(1, Vec::len);
+    let of_block = |block: &serde_json::Value| {
+        let own: usize =
+            block["inputs"].as_object().into_iter().flatten().map(|(_, input)| of_input(input)).sum();
+        let single = block.get("operator").map_or(0, |operator| sources(&serde_json::json!([operator])));
+        own + single + sources(&block["operators"])
+    };
+    blocks.as_array().into_iter().flatten().map(of_block).sum()
+}
+
 #[test]
 fn every_example_is_drawn_whole_and_without_a_network() {
     let examples = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples"));
@@ -76,7 +87,7 @@ fn every_example_is_drawn_whole_and_without_a_network() {
         }
         let loaded = load(&path, &[]).unwrap_or_else(|errors| panic!("{errors}"));
         let graph = Graph::new(&loaded);
-        let inputs: usize = loaded.dataflow.nodes.iter().map(|node| node.inputs.len()).sum();
+        let inputs = sources(&loaded.dataflow.descriptor["nodes"]);
         assert_eq!(graph.edges.len(), inputs, "{}", path.display());
         let page = graph.html();
         loads_nothing(&page);
@@ -126,7 +137,7 @@ chains:
 
 #[test]
 fn operators_timers_types_rates_deadlines_chains_and_places_are_drawn() {
-    let graph = Graph::new(&parsed(FULL));
+    let graph = Graph::new(&good(FULL));
     let page = graph.html();
     let tags = tags(&page);
     let (nodes, edges) = (of_class(&tags, "node"), of_class(&tags, "edge"));
@@ -163,7 +174,7 @@ fn operators_timers_types_rates_deadlines_chains_and_places_are_drawn() {
 
 #[test]
 fn mermaid_has_subgraphs_for_modules_and_operators() {
-    let text = Graph::new(&parsed(FULL)).mermaid();
+    let text = Graph::new(&good(FULL)).mermaid();
     let expected = "\
 flowchart LR
   v0([\"timer 20 ms\"])
@@ -200,7 +211,7 @@ fn what_a_file_says_cannot_become_markup() {
     path: b
     inputs: { i: a/o }
 ";
-    let graph = Graph::new(&parsed(text));
+    let graph = Graph::new(&good(text));
     let tags = tags(&graph.html());
     for wrong in ["b", "img", "!--"] {
         assert!(!tags.iter().any(|(name, _)| name == wrong), "{wrong} became a tag");
@@ -221,6 +232,6 @@ fn a_thousand_nodes_are_drawn() {
             n - 1
         );
     }
-    let page = Graph::new(&parsed(&text)).html();
+    let page = Graph::new(&good(&text)).html();
     assert_eq!(of_class(&tags(&page), "edge").len(), 1999);
 }

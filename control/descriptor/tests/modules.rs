@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use dora_descriptor::{Errors, Loaded, check_module, load};
+use dora_protocol::dataflow::NodeKind;
 use tempfile::TempDir;
 
 /// The files of a case in a folder of their own.
@@ -250,6 +251,9 @@ fn means_the_same_when_flat(text: &str) {
             node.at = Default::default();
             node.inputs.iter_mut().for_each(|input| input.at = Default::default());
             node.outputs.iter_mut().for_each(|output| output.at = Default::default());
+            if let NodeKind::Runtime { operators } = &mut node.kind {
+                operators.iter_mut().for_each(|operator| operator.at = Default::default());
+            }
         }
         let mut json = serde_json::to_value(&dataflow).unwrap();
         // Fields that say nothing are not in the flat file.
@@ -365,6 +369,71 @@ fn parameters_must_be_there_and_are_read_as_what_they_stand_for() {
     }
 }
 
+const PARAMS: &str =
+    "inputs: [v], params: [{ name: size, default: 7 }, { name: gain, description: How much }]";
+
+#[test]
+fn parameters_that_a_module_lists_have_defaults_and_there_are_no_others() {
+    let nodes = "  - id: n\n    path: x\n    args: --gain $PARAM_GAIN\n    inputs: { v: { source: _mod/v, queue_size: \"${_param.size}\" } }\n";
+    let keys = |params: &str| with_module(&format!("inputs: {{ v: src/a }}\n    {params}"), "");
+    for (params, size) in [("params: { gain: 2 }", 7), ("params: { gain: 2, SIZE: 9 }", 9)] {
+        let loaded = good(&(keys(params) + &module(PARAMS, nodes)));
+        let node = &loaded.dataflow.nodes[1];
+        assert_eq!(node.inputs[0].queue_size, size);
+        let variable = node.env.get("PARAM_SIZE").map(|value| format!("{value:?}"));
+        assert_eq!(variable, Some(format!("Text({:?})", size.to_string())), "the default is a variable, too");
+    }
+    for (params, header, nodes, parts) in [
+        (
+            "params: {}",
+            PARAMS,
+            nodes,
+            &[
+                "dataflow.yml:8:5: node `m`: params: parameter `gain` of the module is not given",
+                "mods/m.yml:1:78",
+            ][..],
+        ),
+        ("name: x", PARAMS, nodes, &["dataflow.yml:5:5: node `m`: params: parameter `gain`"]),
+        (
+            "params: { gain: 2, siz: 3 }",
+            PARAMS,
+            nodes,
+            &[
+                "dataflow.yml:8:24: node `m`: params: the module has no parameter `siz`",
+                "did you mean `size`?",
+            ],
+        ),
+        (
+            "params: { gain: 2 }",
+            PARAMS,
+            "  - { id: n, path: x, args: $PARAM_GAINS, inputs: { v: _mod/v } }\n",
+            &[
+                "mods/m.yml:3:29: node `m.n`: `gains` is not among the parameters of the module",
+                "did you mean `gain`?",
+            ],
+        ),
+        (
+            "params: { a: 2 }",
+            "inputs: [v], params: []",
+            nodes,
+            &["the module has no parameter `a`", "it declares no parameters"],
+        ),
+        (
+            "name: x",
+            "inputs: [v], params: [{ name: a-b, default: 1 }, { name: c, default: 1 }, { name: C, default: 1 }, { defaul: 1 }]",
+            nodes,
+            &[
+                "module.params: `a-b`: only letters, digits and `_`",
+                "module.params: two names for `$PARAM_C`",
+                "a parameter of a module needs `name`",
+                "did you mean `default`?",
+            ],
+        ),
+    ] {
+        refused(&(keys(params) + &module(header, nodes)), parts);
+    }
+}
+
 #[test]
 fn modules_that_cannot_be_used_say_why() {
     let at = |path: &str, more: &str| format!("=== dataflow.yml\nnodes:\n- id: m\n  module: {path}\n{more}");
@@ -446,7 +515,7 @@ fn a_bomb_of_nested_modules_is_refused_before_it_grows() {
         text += &format!("=== m{level}.yml\nmodule: {{ name: m }}\nnodes:\n{next}");
     }
     text += &format!("=== m7.yml\nmodule: {{ name: m }}\nnodes:\n{}", list(40, "path: x"));
-    refused(&text, &["the modules blow this dataflow up to more than 20000 nodes"]);
+    refused(&text, &["the modules blow this dataflow up to more than 10000 nodes"]);
     let deep: String = (0..9)
         .map(|level| {
             format!(
@@ -528,6 +597,13 @@ fn a_module_is_checked_by_itself_whatever_its_parameters_are() {
             &["source node `module.x` does not exist"],
         ),
         (module("inputs: []", "  - { id: n, module: n.yml }\n"), &["mods/n.yml` cannot be read"]),
+        (
+            module(PARAMS, "  - { id: n, path: x, args: $PARAM_GAIN $PARAM_SIZES, inputs: { v: _mod/v } }\n"),
+            &[
+                "mods/m.yml:3:29: node `module.n`: `sizes` is not among the parameters",
+                "did you mean `size`?",
+            ],
+        ),
         ("=== mods/m.yml\nnodes: []\n".to_owned(), &["has no `module` header"]),
     ] {
         let dir = files(&file);

@@ -1,22 +1,20 @@
 //! `timing` on descriptors: figures computed by hand, and everything that must not be judged.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+mod support;
 
-use dora_descriptor::{
-    Loaded, parse_str,
-    timing::{Analysis, Check, NodeProfile, NodeTiming, Options, Outcome, Profile, analyse, suggest},
+use std::{collections::BTreeMap, time::Duration};
+
+use dora_descriptor::timing::{
+    Analysis, Check, NodeProfile, NodeTiming, Options, Outcome, Profile, analyse, suggest,
 };
-
-fn load(text: &str) -> Loaded {
-    parse_str("flow.yml", text, Path::new("/"), &[]).unwrap_or_else(|errors| panic!("{text}\n{errors}"))
-}
+use support::good;
 
 fn exact() -> Options {
     Options { hop: Duration::ZERO, blocking: Duration::ZERO, profile: None }
 }
 
 fn analysed(text: &str, options: &Options) -> Analysis {
-    let loaded = load(text);
+    let loaded = good(text);
     analyse(&loaded.dataflow, &loaded.annotations, options)
 }
 
@@ -407,7 +405,7 @@ fn a_suggestion_gives_shorter_deadlines_higher_priorities_and_leaves_core_0_alon
         .replace("within: 500us", "within: 450us")
         .replace("cpu_affinity: [2]", "cpu_affinity: [1]")
         .replace("wcet: 50us", "wcet: 90us");
-    let loaded = load(&bad);
+    let loaded = good(&bad);
     assert!(analysed(&bad, &exact()).failed().count() > 0);
     let suggestion = suggest(&loaded.dataflow, &loaded.annotations, &exact(), 4);
     assert!(suggestion.after.failed().next().is_none(), "{:?}", suggestion.after.checks);
@@ -420,7 +418,7 @@ fn a_suggestion_gives_shorter_deadlines_higher_priorities_and_leaves_core_0_alon
         assert!(pasted.contains(part), "{pasted}");
     }
     let as_nodes = pasted.replace("    cpu_affinity", "    path: x\n    cpu_affinity");
-    let again = load(&as_nodes);
+    let again = good(&as_nodes);
     for (node, proposal) in again.dataflow.nodes.iter().zip(&suggestion.proposals) {
         assert_eq!(node.rt.as_ref().and_then(|rt| rt.priority), Some(proposal.priority));
         assert_eq!(node.cpu_affinity, [proposal.core]);
@@ -430,7 +428,7 @@ fn a_suggestion_gives_shorter_deadlines_higher_priorities_and_leaves_core_0_alon
 #[test]
 fn nodes_are_spread_where_sharing_a_core_would_not_hold() {
     let text = LOOP.replace("within: 1ms", "within: 125us");
-    let loaded = load(&text);
+    let loaded = good(&text);
     let close = suggest(&loaded.dataflow, &loaded.annotations, &exact(), 2);
     assert_eq!(close.after.failed().count(), 1, "140 us on one core, whoever goes first");
     assert!(close.proposals.iter().all(|p| p.core == 1));
@@ -448,7 +446,7 @@ fn nodes_are_spread_where_sharing_a_core_would_not_hold() {
 #[test]
 fn full_cores_are_shared_and_that_is_said() {
     let text = ARM.replace("wcet: 100us", "wcet: 600us").replace("wcet: 200us", "wcet: 500us");
-    let loaded = load(&text);
+    let loaded = good(&text);
     let two = suggest(&loaded.dataflow, &loaded.annotations, &exact(), 2);
     assert!(two.remarks.iter().any(|remark| remark.contains("no core has room for")), "{:?}", two.remarks);
     assert!(two.after.failed().next().is_some(), "110 % of one core");

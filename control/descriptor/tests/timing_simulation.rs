@@ -4,14 +4,17 @@
 //! The simulator steps through time in microseconds. Each node is a thread under SCHED_FIFO or SCHED_RR on its core; it takes
 //! one message after the other, in any order over its inputs, and may send at any moment of its handling.
 
-use std::{collections::VecDeque, fmt::Write as _, path::Path, time::Duration};
+mod support;
+
+use std::{collections::VecDeque, fmt::Write as _, time::Duration};
 
 use dora_descriptor::{
-    Loaded, parse_str,
+    Loaded,
     timing::{Analysis, Options, Outcome, analyse},
 };
 use dora_protocol::dataflow::Source;
 use proptest::prelude::*;
+use support::good;
 
 /// One node to write into a descriptor. Times in microseconds.
 #[derive(Clone, Debug)]
@@ -44,10 +47,6 @@ fn descriptor(plans: &[Plan], chain: Option<(usize, usize, usize)>) -> String {
             .unwrap();
     }
     text
-}
-
-fn load(text: &str) -> Loaded {
-    parse_str("flow.yml", text, Path::new("/"), &[]).unwrap_or_else(|errors| panic!("{text}\n{errors}"))
 }
 
 fn options(hop: u64, blocking: u64) -> Options {
@@ -339,7 +338,7 @@ proptest! {
         round_robin in any::<bool>(),
     ) {
         let text = descriptor(&plans, chain(&plans, pick));
-        let loaded = load(&text);
+        let loaded = good(&text);
         let analysis = analyse(&loaded.dataflow, &loaded.annotations, &options(hop, blocking));
         for (turn, worst) in [true, false, false].into_iter().enumerate() {
             let play = Play { seed: seed ^ turn as u64, hop, blocking, worst, round_robin, steps: 6_000 };
@@ -359,7 +358,7 @@ proptest! {
         let middle = turn.index(plans.len());
         plans.rotate_left(middle);
         let text = descriptor(&plans, None);
-        let loaded = load(&text);
+        let loaded = good(&text);
         let analysis = analyse(&loaded.dataflow, &loaded.annotations, &options(0, 0));
         let play = Play { seed: 1, hop: 0, blocking: 0, worst: true, round_robin: false, steps: 2_000 };
         let seen = simulate(&loaded, &plans, play);
@@ -390,7 +389,7 @@ fn the_simulated_dataflows_are_not_all_beyond_judgement() {
         plan(1, 1, 5, Some(60), &[(1, true), (0, false)]),
     ];
     let text = descriptor(&plans, Some((0, 2, 0)));
-    let loaded = load(&text);
+    let loaded = good(&text);
     let analysis = analyse(&loaded.dataflow, &loaded.annotations, &options(2, 3));
     let play = Play { seed: 7, hop: 2, blocking: 3, worst: false, round_robin: false, steps: 20_000 };
     let seen = simulate(&loaded, &plans, play);
@@ -414,14 +413,14 @@ fn jitter_is_seen_in_schedules_and_covered_by_the_bound() {
         plan(1, 4, 25, None, &[(1, true)]),
         plan(1, 1, 25, Some(400), &[]),
     ];
-    let loaded = load(&descriptor(&plans, None));
+    let loaded = good(&descriptor(&plans, None));
     let bound = |loaded: &Loaded| {
         let analysis = analyse(&loaded.dataflow, &loaded.annotations, &options(0, 0));
         micros(&analysis.nodes[3].response).expect("there is room for all")
     };
     let mut punctual = plans.clone();
     punctual[2] = plan(1, 4, 25, Some(60), &[]);
-    let (with, without) = (bound(&loaded), bound(&load(&descriptor(&punctual, None))));
+    let (with, without) = (bound(&loaded), bound(&good(&descriptor(&punctual, None))));
     let play = |seed: u64| Play {
         seed: seed * 0x1234_5678_9abc,
         hop: 0,

@@ -132,6 +132,18 @@ pub enum NodeKind {
     },
     /// Started by hand; joins by node id.
     Dynamic,
+    /// A process that hosts operators.
+    Runtime {
+        /// In the order of the file, which is the order in which they run. All Python, or none.
+        operators: Vec<crate::operator::Operator>,
+    },
+}
+
+impl NodeKind {
+    /// Is it a process that connects as a node, unlike a shell command?
+    pub fn is_started_node(&self) -> bool {
+        matches!(self, NodeKind::Executable { .. } | NodeKind::Runtime { .. })
+    }
 }
 
 /// A value of `env:`.
@@ -153,6 +165,10 @@ pub struct Input {
     pub at: Location,
     /// Where its messages come from.
     pub source: Source,
+    /// Fan-in: further outputs that it reads, in the order of the file. Empty unless `source:` is a list, and then all of
+    /// them, [`source`](Self::source) included, are [`Source::Output`]. Each has a queue of its own, of `queue_size`.
+    #[serde(default)]
+    pub more_sources: Vec<Source>,
     /// Messages buffered, at least 1.
     pub queue_size: u32,
     /// What happens when they are more.
@@ -163,6 +179,13 @@ pub struct Input {
     pub deadline: Option<Duration>,
     /// And what they do.
     pub on_miss: OnMiss,
+}
+
+impl Input {
+    /// Everything that it reads, in the order of the file: [`source`](Self::source), then [`more_sources`](Self::more_sources).
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        std::iter::once(&self.source).chain(&self.more_sources)
+    }
 }
 
 /// A bound on the way from one output, through any number of nodes, to one input.

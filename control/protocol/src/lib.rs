@@ -1,15 +1,19 @@
 //! What travels between the processes of dora: plain data, no behaviour.
 //!
-//! Three readers share these types: the descriptor (which produces a [`dataflow::Dataflow`]), the daemon (which
-//! runs one) and the nodes (which are told their part of it over a Unix socket). Nothing here knows of shared
-//! memory, Arrow, tokio or YAML.
+//! Everybody shares these types: the descriptor (which produces a [`dataflow::Dataflow`]), the daemon (which runs one), the nodes
+//! (which are told their part of it over a Unix socket, [`node_link`]), the coordinator and its clients ([`control`]) and the coordinator
+//! and its daemons ([`daemon_link`]). Nothing here knows of shared memory, Arrow, tokio or YAML.
 
+pub mod control;
+pub mod daemon_link;
 pub mod dataflow;
 pub mod env;
 mod id;
+pub mod local_socket;
 pub mod log;
 pub mod metadata;
 pub mod node_link;
+pub mod operator;
 pub mod policy;
 pub mod rt;
 pub mod time;

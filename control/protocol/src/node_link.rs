@@ -10,7 +10,7 @@
 //!               ◄─────────   Setup (+ descriptors)
 //!  Ready        ─────────►
 //!               ◄─────────   Start (when every node is ready or gone)
-//!  …            ◄────────►   Stop, InputClosed, ReaderGone, Extension…
+//!  …            ◄────────►   Stop, InputClosed, EdgeAdded, ReaderAdded, ReaderGone, Extension…
 //!  Done         ─────────►
 //! ```
 //!
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Version of this protocol and of the shared-memory layouts it hands out.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Name of the environment variable that holds a [`NodeEnv`].
 pub const ENV_NODE_CONFIG: &str = "DORA_NODE_CONFIG";
@@ -137,15 +137,26 @@ pub enum InputSource {
         /// Nanoseconds.
         period_ns: u64,
     },
-    /// An edge from another node (or from itself).
-    Edge {
-        /// Who sends; `None` for the daemon (logs).
-        sender: Option<NodeId>,
-        /// The edge segment, read-write.
-        edge: FdIndex,
-        /// The sender's arena, read-only.
-        arena: FdIndex,
+    /// Edges from other nodes (or from itself): read in turn, a closed one until it is empty.
+    Edges {
+        /// May be empty: what fed the input is gone, or not there yet.
+        edges: Vec<InputEdge>,
     },
+}
+
+/// One edge that leads to an input.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InputEdge {
+    /// Number of this edge within the input; never reused.
+    pub number: u32,
+    /// Who sends; `None` for the daemon (logs).
+    pub sender: Option<NodeId>,
+    /// The edge segment, read-write.
+    pub edge: FdIndex,
+    /// The sender's arena, read-only.
+    pub arena: FdIndex,
+    /// Its sender's process is gone: nothing will come after what is in the ring.
+    pub closed: bool,
 }
 
 /// One output of a node.
@@ -186,6 +197,13 @@ pub struct OutputEdge {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToDaemon {
+    /// First word of a node that the daemon did not start (`path: dynamic`), on the daemon's listening socket; `Hello` follows.
+    Attach {
+        /// The place it takes.
+        node_id: NodeId,
+        /// Where; `None` when only one running dataflow has such a place.
+        dataflow_id: Option<DataflowId>,
+    },
     /// First word.
     Hello {
         /// [`VERSION`] of the node's library.
@@ -209,8 +227,8 @@ pub enum ToDaemon {
     },
     /// The other end of an edge wrote nonsense; the edge is closed.
     EdgeBroken {
-        /// Input index, when this node is the reader.
-        input: Option<u32>,
+        /// Input index and edge number, when this node is the reader.
+        input: Option<(u32, u32)>,
         /// Output index and edge number, when this node is the sender.
         output: Option<(u32, u32)>,
         /// What was wrong.
@@ -304,7 +322,52 @@ pub enum ToNode {
         /// Who.
         node: NodeId,
     },
-    /// The reader of an edge is gone: take back what it held.
+    /// A further edge leads to this input from now on. Descriptors ride on the frame. Reopens an input that was closed.
+    EdgeAdded {
+        /// Index of the input.
+        input: u32,
+        /// The edge.
+        edge: InputEdge,
+    },
+    /// No more messages will come on this edge than are in its ring now. Says nothing about the input.
+    EdgeClosed {
+        /// Index of the input.
+        input: u32,
+        /// Number of the edge within the input.
+        edge: u32,
+    },
+    /// The node has a further input, with the next index. Descriptors ride on the frame.
+    InputAdded {
+        /// The input.
+        input: InputWiring,
+    },
+    /// A further reader of an output, from the next message on. Descriptors ride on the frame.
+    ReaderAdded {
+        /// Output index.
+        output: u32,
+        /// The edge.
+        edge: OutputEdge,
+    },
+    /// The process that read an edge is gone and another one goes on: take back what it held of messages that entered the
+    /// ring before position `head`.
+    ReaderRestarted {
+        /// Output index.
+        output: u32,
+        /// Edge number.
+        edge: u32,
+        /// Read position of the ring when the old process was gone and the new one not started.
+        head: u64,
+    },
+    /// The reader of an edge was disconnected and lives: send no more there. What waits in the ring and what it holds comes back
+    /// as it lets go of it; should it die, `ReaderGone` follows.
+    ReaderLeft {
+        /// Output index.
+        output: u32,
+        /// Edge number.
+        edge: u32,
+    },
+    /// The reader of an edge is gone: take back what it held. Not for one that lives: what it reads would change under its
+    /// hands.
     ReaderGone {
         /// Output index.
         output: u32,

@@ -21,12 +21,15 @@ pub struct InputStats {
     first_ns: Shared<AtomicU64>,
     copied_out: Shared<AtomicU64>,
     skipped_late: Shared<AtomicU64>,
+    recoveries: Shared<AtomicU64>,
+    tripped: Shared<AtomicU64>,
     latency: Histogram,
+    queue_wait: Histogram,
 }
 
 impl InputStats {
-    pub(super) fn map(map: &Arc<Mapping>, index: u64) -> Result<Self, OpenError> {
-        let start = at::FIRST + index * at::INPUT;
+    /// The block at `start`.
+    pub(super) fn map(map: &Arc<Mapping>, start: u64) -> Result<Self, OpenError> {
         let word = |n: u64| Shared::<AtomicU64>::map(map, start + n * 8, 1);
         Ok(Self {
             received: word(0)?,
@@ -36,7 +39,10 @@ impl InputStats {
             first_ns: word(4)?,
             copied_out: word(5)?,
             skipped_late: word(6)?,
+            recoveries: word(7)?,
+            tripped: word(8)?,
             latency: Histogram::map(map, start + at::INPUT_COUNTERS)?,
+            queue_wait: Histogram::map(map, start + at::INPUT_QUEUE)?,
         })
     }
 
@@ -56,6 +62,12 @@ impl InputStats {
         self.latency.record(latency_ns);
     }
 
+    /// What was taken had waited this long while others went before it.
+    #[inline]
+    pub fn queued(&self, wait_ns: u64) {
+        self.queue_wait.record(wait_ns);
+    }
+
     /// Ticks passed while the node was busy.
     #[inline]
     pub fn missed_ticks(&self, n: u64) {
@@ -73,6 +85,18 @@ impl InputStats {
     /// The input timed out.
     pub fn timed_out(&self) {
         add(&self.timeouts, 1);
+        self.tripped.one().store(1, Ordering::Relaxed);
+    }
+
+    /// A message came after a timeout.
+    pub fn recovered(&self) {
+        add(&self.recoveries, 1);
+        self.no_timeout();
+    }
+
+    /// The input is not timed out, be it that it was closed.
+    pub fn no_timeout(&self) {
+        self.tripped.one().store(0, Ordering::Relaxed);
     }
 
     /// A message was copied out because the node holds too many.
@@ -95,7 +119,10 @@ impl InputStats {
             first_ns: get(&self.first_ns),
             copied_out: get(&self.copied_out),
             skipped_late: get(&self.skipped_late),
+            recoveries: get(&self.recoveries),
+            tripped: get(&self.tripped) != 0,
             latency: self.latency.snapshot(),
+            queue_wait: self.queue_wait.snapshot(),
         }
     }
 }
@@ -117,8 +144,14 @@ pub struct InputSnapshot {
     pub copied_out: u64,
     /// Messages not given to the node, because they came too late.
     pub skipped_late: u64,
+    /// Times a message came after a timeout.
+    pub recoveries: u64,
+    /// It is timed out now.
+    pub tripped: bool,
     /// From send to take; of a timer, from nominal time to take.
     pub latency: HistogramSnapshot,
+    /// Of that: from the first event that the node took after the send, to this one. 0 when this one was it.
+    pub queue_wait: HistogramSnapshot,
 }
 
 /// Counters of one output. All methods: owning thread only, no allocation, no lock.

@@ -17,7 +17,7 @@ use dora_protocol::wire_type;
 
 use crate::layout::{NULLS, Walk};
 use crate::owner::buffer_over;
-use crate::types::fixed_width;
+use crate::types::{fixed_width, type_of_values};
 use crate::used::{Count, counts};
 use crate::{CodecError, MAX_DEPTH, PayloadOwner, decode_type};
 
@@ -65,19 +65,7 @@ pub fn decode_as(
 }
 
 fn numbers(type_id: u32, values: Buffer) -> Result<ArrayData, CodecError> {
-    let data_type = match type_id {
-        wire_type::UINT8 => DataType::UInt8,
-        wire_type::UINT16 => DataType::UInt16,
-        wire_type::UINT32 => DataType::UInt32,
-        wire_type::UINT64 => DataType::UInt64,
-        wire_type::INT8 => DataType::Int8,
-        wire_type::INT16 => DataType::Int16,
-        wire_type::INT32 => DataType::Int32,
-        wire_type::INT64 => DataType::Int64,
-        wire_type::FLOAT32 => DataType::Float32,
-        wire_type::FLOAT64 => DataType::Float64,
-        _ => return Err(CodecError::UnknownType { type_id }),
-    };
+    let data_type = type_of_values(type_id).ok_or(CodecError::UnknownType { type_id })?;
     let width = fixed_width(&data_type).unwrap_or(1);
     if !values.len().is_multiple_of(width) {
         return Err(CodecError::PayloadLength { name: wire_type::name(type_id), len: values.len() });

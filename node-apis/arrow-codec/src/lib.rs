@@ -41,7 +41,7 @@ pub use layout::split_layout;
 pub use owner::PayloadOwner;
 pub use plan::{Encoded, Plan, TypeRef, plan};
 pub use type_table::{Numbered, TypeCache, TypeNumbers};
-pub use types::{decode_type, encode_type, split_type};
+pub use types::{decode_type, encode_type, split_type, type_of_values};
 
 /// The Arrow crate whose types this crate takes and gives.
 #[cfg(feature = "arrow-v59")]

@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, FieldRef, Fields, IntervalUnit, TimeUnit, UnionFields, UnionMode};
 
+use dora_protocol::wire_type;
+
 use crate::wire::{self, Reader, Writer};
 use crate::{CodecError, MAX_DEPTH};
 
@@ -49,6 +51,25 @@ const SIMPLE: [DataType; 22] = [
     DataType::Utf8View,
     DataType::Interval(IntervalUnit::MonthDayNano),
 ];
+
+/// The Arrow type behind a well-known number, `None` for numbers that an output hands out itself.
+pub fn type_of_values(type_id: u32) -> Option<DataType> {
+    Some(match type_id {
+        wire_type::NULL => DataType::Null,
+        wire_type::UINT8 => DataType::UInt8,
+        wire_type::UINT16 => DataType::UInt16,
+        wire_type::UINT32 => DataType::UInt32,
+        wire_type::UINT64 => DataType::UInt64,
+        wire_type::INT8 => DataType::Int8,
+        wire_type::INT16 => DataType::Int16,
+        wire_type::INT32 => DataType::Int32,
+        wire_type::INT64 => DataType::Int64,
+        wire_type::FLOAT32 => DataType::Float32,
+        wire_type::FLOAT64 => DataType::Float64,
+        wire_type::UTF8_ONE => DataType::Utf8,
+        _ => return None,
+    })
+}
 
 const TIMESTAMP: u8 = 64;
 const TIMESTAMP_ZONE: u8 = 65;

@@ -5,6 +5,7 @@
 //! | `node` | the class `Node`: its state, and what it knows about itself |
 //! | `receive` | waiting for events, with the GIL released |
 //! | `send` | outputs, requests, responses |
+//! | `runtime` | what a process of operators needs beside that |
 //! | `sample` | a message that is written in place: `send_output_raw` |
 //! | `exporter` | its memory as a Python buffer |
 //! | `event` | an event becomes a dictionary |
@@ -23,6 +24,7 @@ mod exporter;
 mod metadata;
 mod node;
 mod receive;
+mod runtime;
 mod sample;
 mod send;
 mod time;

@@ -24,6 +24,7 @@ EXAMPLES = {
     "python-log": [],
     "python-logging": [],
     "python-multiple-arrays": [],
+    "python-operator-dataflow": [],
     "streaming-example": ["sink/chunk"],
     "typed-dataflow": [],
 }

@@ -166,6 +166,14 @@ impl Outputs {
         }
     }
 
+    /// Somebody reads this output now.
+    pub(crate) fn has_readers(&mut self, output: u32) -> bool {
+        match self {
+            Outputs::Direct(outputs) => outputs.has_readers(output),
+            Outputs::Test(_) => true,
+        }
+    }
+
     /// Waits until a send would not wait. False when the time has passed or a signal handler has run.
     pub(crate) fn wait_for_room(&mut self, output: u32, until_ns: u64) -> bool {
         match self {

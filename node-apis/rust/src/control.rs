@@ -1,31 +1,46 @@
 //! The node's conversation with its daemon after the handshake: one sleeping thread, and what it leaves for others.
 //!
 //! ```text
-//! daemon ──socket──► dora-control ──mail──► Inbox        stop, closed inputs, failures, parameters
-//!                          ├───────gone──► Outbox       readers whose slots must come back
-//!                          └───────life──► callers      start, replies, end
+//! daemon ──socket──► dora-control ──mail─────► Inbox     stop, closed inputs, failures, parameters, new edges
+//!                      ▲   ├────────changes──► Outbox    readers that came, went or were replaced
+//!                      │   └────────life─────► callers   start, replies, end
+//!                      └────────────trash───── both      what they are done with
 //! ```
 //!
 //! 1. The thread never touches the data path. Inbox and Outbox look at one flag each, without a lock, and enter the
 //!    lock behind it only when there is something.
-//! 2. The inbox never waits for that lock: when this thread holds it, the inbox goes on (or sleeps), and the bell
-//!    that this thread rings after letting go brings it back. So a real-time thread never waits for an ordinary one.
-//! 3. When the daemon is gone the node gets a stop event, and the process ends within [`LINGER`] whatever the node does.
+//! 2. They never wait for that lock: when this thread holds it they go on (or sleep), and the bell that this thread rings
+//!    after letting go brings the inbox back. So a real-time thread never waits for an ordinary one.
+//! 3. When the daemon is gone the node gets a stop event, and a process that the daemon started ends within [`LINGER`]
+//!    whatever the node does.
 #![expect(unsafe_code, reason = "ends a process whose main thread does not react")]
+
+mod rewire;
 
 use std::{
     collections::BTreeMap,
     io,
+    os::fd::{AsFd, OwnedFd},
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     thread::JoinHandle,
     time::Duration,
 };
 
-use dora_protocol::node_link::{ExtensionCall, MAX_FDS, MAX_FRAME, ToDaemon, ToNode};
-use lockfree_ipc::{Doorbell, Interrupter, fdpass};
+use dora_protocol::{
+    NodeId,
+    node_link::{ExtensionCall, MAX_FDS, MAX_FRAME, ToDaemon, ToNode},
+};
+use lockfree_ipc::{Doorbell, Interrupter, StatusPage, fdpass};
+use rustix::{
+    event::{EventfdFlags, PollFd, PollFlags},
+    io::Errno,
+};
+
+use rewire::Pile;
+pub(crate) use rewire::{AddedInput, Change, Mail, Trash};
 
 use crate::{
     error::{NodeError, NodeResult},
@@ -44,15 +59,29 @@ pub(crate) struct Shared {
     socket: DaemonSocket,
     writing: Mutex<()>,
     bell: Doorbell,
-    mail: Mutex<Vec<ToNode>>,
-    mail_there: AtomicBool,
-    gone: Mutex<Vec<(u32, u32)>>,
-    gone_there: AtomicBool,
+    mail: Pile<Mail>,
+    changes: Pile<Change>,
+    trash: Pile<Trash>,
+    /// Written when there is trash.
+    waste: OwnedFd,
+    place: Place,
+    /// Inputs that the node has.
+    inputs: AtomicU32,
     interrupters: Vec<Interrupter>,
     stopping: AtomicBool,
     life: Mutex<Life>,
     changed: Condvar,
     requests: AtomicU64,
+}
+
+/// What the control thread needs to know about its node.
+pub(crate) struct Place {
+    pub(crate) node: NodeId,
+    pub(crate) status: StatusPage,
+    /// Inputs at the start.
+    pub(crate) inputs: u32,
+    /// The daemon started this process, which ends with it.
+    pub(crate) ends_with_daemon: bool,
 }
 
 /// Bytes, nothing, or why not.
@@ -76,21 +105,30 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(crate) fn new(socket: DaemonSocket, bell: Doorbell, interrupters: Vec<Interrupter>) -> Self {
-        Self {
+    /// # Errors
+    /// What `eventfd` says: out of descriptors.
+    pub(crate) fn new(
+        socket: DaemonSocket,
+        bell: Doorbell,
+        interrupters: Vec<Interrupter>,
+        place: Place,
+    ) -> io::Result<Self> {
+        Ok(Self {
             socket,
             writing: Mutex::new(()),
             bell,
-            mail: Mutex::new(Vec::with_capacity(64)),
-            mail_there: AtomicBool::new(false),
-            gone: Mutex::new(Vec::with_capacity(64)),
-            gone_there: AtomicBool::new(false),
+            mail: Pile::new(),
+            changes: Pile::new(),
+            trash: Pile::new(),
+            waste: rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            inputs: AtomicU32::new(place.inputs),
+            place,
             interrupters,
             stopping: AtomicBool::new(false),
             life: Mutex::new(Life::default()),
             changed: Condvar::new(),
             requests: AtomicU64::new(0),
-        }
+        })
     }
 
     /// Starts the control thread. Do this before the calling thread becomes a real-time one.
@@ -112,59 +150,24 @@ impl Shared {
         self.stopping.load(Relaxed)
     }
 
-    /// Moves what came from the daemon to `to`. One relaxed load when there is nothing; never waits.
+    /// Exchanges what came from the daemon for the room of `to`, which is empty. One relaxed load when there is nothing; never
+    /// waits.
     #[inline]
-    pub(crate) fn collect_mail(&self, to: &mut Vec<ToNode>) {
-        if !self.mail_there.load(Relaxed) {
-            return;
+    pub(crate) fn collect_mail(&self, to: &mut Vec<Mail>) {
+        if self.mail.is_there() {
+            // While the control thread is just adding, nothing comes: it rings when it is done.
+            self.mail.try_swap(to);
         }
-        let mut mail = match self.mail.try_lock() {
-            Ok(mail) => mail,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            // The control thread is just adding to it; it rings when it is done.
-            Err(TryLockError::WouldBlock) => return,
-        };
-        self.mail_there.store(false, Relaxed);
-        to.append(&mut mail);
     }
 
     /// Is there mail? For callers that will not take it.
     pub(crate) fn has_mail(&self) -> bool {
-        self.mail_there.load(Relaxed)
+        self.mail.is_there()
     }
 
-    fn post(&self, message: ToNode) {
-        let mut mail = lock(&self.mail);
-        mail.push(message);
-        self.mail_there.store(true, Relaxed);
-        drop(mail);
+    fn post(&self, mail: Mail) {
+        self.mail.add(mail);
         self.bell.ring();
-    }
-
-    /// Calls `remove` for every reader (output, edge) that is gone. One relaxed load when there is none.
-    #[inline]
-    pub(crate) fn readers_gone(&self, remove: impl FnMut(u32, u32)) {
-        if self.gone_there.load(Relaxed) {
-            self.take_gone(remove);
-        }
-    }
-
-    #[cold]
-    fn take_gone(&self, mut remove: impl FnMut(u32, u32)) {
-        let mut gone = lock(&self.gone);
-        self.gone_there.store(false, Relaxed);
-        for (output, edge) in gone.drain(..) {
-            remove(output, edge);
-        }
-    }
-
-    fn reader_gone(&self, output: u32, edge: u32) {
-        let mut gone = lock(&self.gone);
-        gone.push((output, edge));
-        self.gone_there.store(true, Relaxed);
-        if let Some(interrupter) = self.interrupters.get(output as usize) {
-            interrupter.reader_gone(edge);
-        }
     }
 
     /// Sends one message to the daemon.
@@ -235,16 +238,27 @@ impl Shared {
     }
 
     fn listen(&self) {
+        // Those of `Descriptors` frames belong to the next frame that is none.
+        let mut descriptors = Vec::new();
         let why = loop {
+            if let Err(e) = self.wait_for_word() {
+                break format!("the connection to the daemon cannot be watched: {e}");
+            }
             match fdpass::recv_frame(self.socket.as_fd(), MAX_FRAME, MAX_FDS) {
-                // Descriptors that nobody announced are closed here.
-                Ok(Some((body, _))) => match serde_json::from_slice(&body) {
-                    Ok(ToNode::Refused { reason }) => break reason,
-                    Ok(message) => self.dispatch(message),
-                    Err(e) => {
-                        break format!("the daemon said something that this node does not understand: {e}");
+                Ok(Some((body, fds))) => {
+                    descriptors.extend(fds);
+                    match serde_json::from_slice(&body) {
+                        Ok(ToNode::Descriptors) => {}
+                        Ok(ToNode::Refused { reason }) => break reason,
+                        // Descriptors that nobody announced are closed there.
+                        Ok(message) => self.dispatch(message, std::mem::take(&mut descriptors)),
+                        Err(e) => {
+                            break format!(
+                                "the daemon said something that this node does not understand: {e}"
+                            );
+                        }
                     }
-                },
+                }
                 Ok(None) => break "the daemon closed the connection".to_owned(),
                 Err(e) => break format!("the connection to the daemon broke: {e}"),
             }
@@ -252,10 +266,36 @@ impl Shared {
         self.daemon_lost(why);
     }
 
-    fn dispatch(&self, message: ToNode) {
+    /// Sleeps until the daemon says something; frees what inbox and outbox are done with meanwhile.
+    fn wait_for_word(&self) -> Result<(), Errno> {
+        loop {
+            let socket = self.socket.as_fd();
+            let mut watched =
+                [PollFd::from_borrowed_fd(socket, PollFlags::IN), PollFd::new(&self.waste, PollFlags::IN)];
+            match rustix::event::poll(&mut watched, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+            if !watched[1].revents().is_empty() {
+                // Somebody else can only have read it before: then there is nothing to wait for.
+                rustix::io::read(self.waste.as_fd(), &mut [0; 8]).ok();
+                self.trash.empty();
+            }
+            if !watched[0].revents().is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn dispatch(&self, message: ToNode, descriptors: Vec<OwnedFd>) {
         match message {
             ToNode::Start { epoch_ns } => self.change(|life| life.start = Some(epoch_ns)),
-            ToNode::ReaderGone { output, edge } => self.reader_gone(output, edge),
+            ToNode::EdgeAdded { .. }
+            | ToNode::InputAdded { .. }
+            | ToNode::ReaderAdded { .. }
+            | ToNode::ReaderLeft { .. }
+            | ToNode::ReaderRestarted { .. }
+            | ToNode::ReaderGone { .. } => self.rewire(message, descriptors),
             ToNode::ExtensionReply { request, result } => self.change(|life| {
                 // A reply that nobody waits for is dropped.
                 if let Some(reply) = life.replies.get_mut(&request) {
@@ -269,11 +309,11 @@ impl Shared {
             }),
             ToNode::Stop => {
                 self.stopping.store(true, Relaxed);
-                self.post(ToNode::Stop);
+                self.post(Mail::Word(ToNode::Stop));
             }
             // The handshake is over; a second one changes nothing.
             ToNode::Descriptors | ToNode::Setup(_) | ToNode::Refused { .. } => {}
-            event => self.post(event),
+            event => self.post(Mail::Word(event)),
         }
     }
 
@@ -291,7 +331,10 @@ impl Shared {
         }
         self.stopping.store(true, Relaxed);
         self.interrupters.iter().for_each(Interrupter::interrupt);
-        self.post(ToNode::Stop);
+        self.post(Mail::Word(ToNode::Stop));
+        if !self.place.ends_with_daemon {
+            return;
+        }
         let life = lock(&self.life);
         let wait = self.changed.wait_timeout_while(life, LINGER, |life| !life.done && life.start.is_some());
         let (life, _) = wait.unwrap_or_else(PoisonError::into_inner);

@@ -136,10 +136,10 @@ fn wired(wiring: &InputWiring) -> InputMapping {
         InputSource::Timer { period_ns } => {
             InputMapping::Timer { interval: Duration::from_nanos(*period_ns) }
         }
-        InputSource::Edge { sender: Some(source), .. } => {
-            InputMapping::User(UserInputMapping { source: source.clone(), output: "".into() })
-        }
-        InputSource::Edge { sender: None, .. } => InputMapping::Logs(LogSubscriptionFilter::default()),
+        InputSource::Edges { edges } => match edges.first().and_then(|edge| edge.sender.clone()) {
+            Some(source) => InputMapping::User(UserInputMapping { source, output: "".into() }),
+            None => InputMapping::Logs(LogSubscriptionFilter::default()),
+        },
     }
 }
 

@@ -11,7 +11,7 @@ use dora_arrow_codec::{CodecError, Numbered, Plan, TypeNumbers, TypeRef, interna
 use dora_protocol::{
     DataId, NodeId,
     metadata::MetadataParameters,
-    node_link::{ExtensionCall, InputSource},
+    node_link::{ExtensionCall, InputWiring},
 };
 use lockfree_ipc::clock;
 
@@ -111,6 +111,10 @@ impl DirectOutputs {
         self.fill_and_send(output, type_id, values.len(), &extra, true, |to| to.copy_from_slice(values))
     }
 
+    pub(crate) fn has_readers(&mut self, output: u32) -> bool {
+        self.outbox.has_readers(output)
+    }
+
     pub(crate) fn wait_for_room(&mut self, output: u32, until_ns: u64) -> bool {
         self.outbox.wait_for_room(output, until_ns)
     }
@@ -201,11 +205,14 @@ pub(crate) struct DirectInputs {
     link: Arc<Link>,
     inbox: Inbox,
     inputs: Vec<Input>,
+    /// The wiring that `inputs` reflects.
+    rewired: u64,
 }
 
 struct Input {
     id: DataId,
-    sender: Option<NodeId>,
+    /// Those that send here, or sent last.
+    senders: Vec<NodeId>,
     open: bool,
     receiving: Receiving,
     expected: Expected,
@@ -219,18 +226,31 @@ impl std::fmt::Debug for DirectInputs {
 
 impl DirectInputs {
     pub(crate) fn new(link: Arc<Link>, inbox: Inbox) -> Self {
-        let inputs = link.setup().inputs.iter().map(|wiring| Input {
+        let mut inputs = Self { link, inputs: Vec::new(), rewired: inbox.rewired(), inbox };
+        inputs.follow_wiring();
+        inputs
+    }
+
+    /// Takes note of inputs and edges that were added.
+    #[cold]
+    fn follow_wiring(&mut self) {
+        let Self { link, inbox, inputs, rewired } = self;
+        let setup = link.setup();
+        let input = |wiring: &InputWiring| Input {
             id: wiring.id.clone(),
-            sender: match &wiring.source {
-                InputSource::Edge { sender, .. } => sender.clone(),
-                InputSource::Timer { .. } => None,
-            },
+            senders: Vec::new(),
             open: true,
             receiving: Receiving::default(),
-            expected: Expected::of(&link.setup().descriptor, &link.setup().run.node_id, &wiring.id),
-        });
-        let inputs = inputs.collect();
-        Self { link, inbox, inputs }
+            expected: Expected::of(&setup.descriptor, &setup.run.node_id, &wiring.id),
+        };
+        inputs.extend(inbox.wirings().skip(inputs.len()).map(input));
+        for (input, number) in inputs.iter_mut().zip(0..) {
+            let mut senders = inbox.senders(number).peekable();
+            if senders.peek().is_some() {
+                input.senders = senders.cloned().collect();
+            }
+        }
+        *rewired = inbox.rewired();
     }
 
     pub(crate) fn poll(&mut self) -> Option<Step> {
@@ -259,12 +279,16 @@ impl DirectInputs {
 
     pub(crate) fn take_drop_counts(&mut self) -> Vec<(DataId, u64)> {
         let counts = self.inbox.take_drop_counts();
+        if self.rewired != self.inbox.rewired() {
+            self.follow_wiring();
+        }
         counts.into_iter().map(|(input, count)| (self.id(input), count)).collect()
     }
 
     /// The input is one of the node's, and no other of them is open.
     pub(crate) fn was_last_open_of(&self, id: &DataId, node: &NodeId) -> bool {
-        let mut of_node = self.inputs.iter().filter(|input| input.sender.as_ref() == Some(node)).peekable();
+        let of_node = self.inputs.iter().filter(|input| input.senders.contains(node));
+        let mut of_node = of_node.peekable();
         of_node.clone().any(|input| input.id == *id) && of_node.all(|input| !input.open)
     }
 
@@ -273,6 +297,9 @@ impl DirectInputs {
     }
 
     fn step(&mut self, incoming: Incoming) -> Step {
+        if self.rewired != self.inbox.rewired() {
+            self.follow_wiring();
+        }
         Step::Event(match incoming {
             Incoming::Message { input } => self.message(input),
             Incoming::Tick { input, count, nominal_ns, missed } => {
@@ -312,9 +339,10 @@ impl DirectInputs {
     fn message(&mut self, input: u32) -> Event {
         let sample = self.inbox.take_received(input).sample;
         let timestamp = self.inbox.timestamp(input, &sample.header());
-        let Self { link, inbox, inputs } = self;
+        let Self { link, inbox, inputs, .. } = self;
         let Input { id, receiving, expected, .. } = &mut inputs[input as usize];
-        let opened = receiving.open(sample, |type_id| inbox.type_record(input, type_id));
+        let opened =
+            receiving.open(inbox.last_edge(input), sample, |type_id| inbox.type_record(input, type_id));
         if receiving.take_copied() {
             link.status().input(input).copied_out();
         }

@@ -4,16 +4,20 @@
 //! a sender or the control thread rings, or until the next tick or timeout is due: timers need no sender.
 //!
 //! 1. Notices come first. Then the input that was served least recently, timers included; within an input, in order.
-//! 2. An input is closed only after its ring is empty; the stop for "all inputs closed" only after all of these.
+//! 2. An input is closed when the daemon said so and all its rings are empty; the stop for "all inputs closed" comes only after
+//!    all of these. A further edge opens it again.
 //! 3. After a stop the node gets what was queued at that moment and nothing else, then `Closed` for ever.
 //! 4. An edge whose sender wrote nonsense is closed and reported; the others notice nothing.
+//! 5. New edges and inputs were mapped by the control thread, and what is done with goes back to it: here they only change hands.
 //!
 //! Per event: one look at every ring, one clock read, no allocation, no lock, no system call but the one to sleep.
 
 pub(crate) mod breaker;
 pub(crate) mod feed;
+pub(crate) mod lane;
 mod mail;
 mod take;
+mod takes;
 pub(crate) mod timers;
 mod waker;
 pub(crate) mod watch;
@@ -24,16 +28,27 @@ use std::{
     task::{Context, Poll},
 };
 
-use dora_protocol::{node_link::ToNode, rt::WaitPolicy, time::Tag};
+use dora_protocol::{NodeId, node_link::InputWiring, rt::WaitPolicy, time::Tag};
 use lockfree_ipc::{Header, Sample, Woken, clock::monotonic_ns};
 
 pub(crate) use feed::Feed;
 use feed::Source;
+pub(crate) use lane::Lane;
 pub(crate) use mail::Rare;
+use takes::Takes;
 use waker::Waker;
 use watch::Watch;
 
-use crate::{link::Link, sample::Received};
+use crate::{
+    control::{Mail, Trash},
+    link::Link,
+    sample::Received,
+};
+
+/// Further inputs for which there is room without an allocation.
+const SPARE_INPUTS: usize = lockfree_ipc::status::SPARE_INPUTS as usize;
+/// Mail and waste for which there is room without an allocation.
+const SPARE_MAIL: usize = 16;
 
 /// Something that came to the node. Small, and copied without a stall: what is large waits in the inbox.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +61,7 @@ pub(crate) enum Incoming {
     InputClosed { input: u32 },
     /// No message for `input_timeout`.
     InputTimedOut { input: u32 },
-    /// The message just given out ended a timeout.
+    /// The message just given out ended a timeout, or the input was closed and has an edge again.
     InputRecovered { input: u32 },
     /// Something that happens rarely: [`Inbox::take_rare`].
     Rare,
@@ -63,22 +78,33 @@ pub(crate) struct Inbox {
     /// The message given out last, until somebody takes it; latency of its way here, nanoseconds.
     sample: Sample,
     latency_ns: u64,
-    mail: Vec<ToNode>,
+    mail: Vec<Mail>,
+    /// What is done with, on its way to the control thread.
+    trash: Vec<Trash>,
+    /// Inputs that were added while the node ran, behind those of the set-up.
+    added: Vec<InputWiring>,
+    /// Counts edges and inputs that were added.
+    rewired: u64,
     pending: VecDeque<Incoming>,
     /// One for each [`Incoming::Rare`], in the same order.
     rare: VecDeque<Rare>,
     /// Counts turns, for rule 1.
     turn: u64,
-    /// Edges that are not closed.
-    open_edges: usize,
-    /// Edges that the daemon closed and whose rings are not empty yet.
+    /// Inputs with edges that are not closed.
+    open_inputs: usize,
+    /// Edges and inputs that the daemon closed and that are not empty yet.
     closing: usize,
+    /// The node was made with inputs from other nodes: it ends with them.
+    ends_with_inputs: bool,
+    epoch_ns: u64,
     /// Some timer or breaker needs to know the time.
     timed: bool,
     stopping: bool,
     progress: Tag,
     /// When the latest event was taken.
     taken_ns: u64,
+    /// And those before it, for how long an event waited behind others.
+    takes: Takes,
     /// When the node found nothing and began to wait; 0 when something was there.
     waited_since_ns: u64,
     /// Input of the event given out last.
@@ -94,8 +120,9 @@ impl Inbox {
     pub(crate) fn new(link: Arc<Link>, mut feeds: Vec<Feed>, watch: Option<Watch>, epoch_ns: u64) -> Self {
         let now = monotonic_ns();
         feeds.iter_mut().for_each(|feed| feed.start(epoch_ns, now));
-        let open_edges = feeds.iter().filter(|f| matches!(f.source, Source::Edge(_))).count();
-        let timed = feeds.iter().any(|f| f.breaker.is_some()) || open_edges < feeds.len();
+        let open_inputs = feeds.iter().filter(|f| !f.is_timer()).count();
+        let timed = feeds.iter().any(|f| f.breaker.is_some()) || open_inputs < feeds.len();
+        feeds.reserve(SPARE_INPUTS);
         link.status().handling(now);
         let watch = watch.map(|mut watch| {
             watch.open(now);
@@ -104,18 +131,24 @@ impl Inbox {
         Self {
             link,
             timed,
-            open_edges,
+            open_inputs,
             sample: Sample::default(),
             latency_ns: 0,
-            mail: Vec::with_capacity(64),
+            mail: Vec::with_capacity(SPARE_MAIL),
+            trash: Vec::with_capacity(SPARE_MAIL),
+            added: Vec::with_capacity(SPARE_INPUTS),
+            rewired: 0,
+            ends_with_inputs: open_inputs > 0,
+            epoch_ns,
+            closing: feeds.iter().map(Feed::closed_lanes).sum(),
             rare: VecDeque::with_capacity(64),
             pending: VecDeque::with_capacity(64 + 2 * feeds.len()),
             feeds,
             turn: 0,
-            closing: 0,
             stopping: false,
             progress: Tag::default(),
             taken_ns: now,
+            takes: Takes::new(),
             waited_since_ns: 0,
             latest: 0,
             heeds_signals: false,
@@ -233,7 +266,7 @@ impl Inbox {
     pub(crate) fn is_empty(&self) -> bool {
         let now = if self.timed { monotonic_ns() } else { 0 };
         let ready = |feed: &Feed| match &feed.source {
-            Source::Edge(subscriber) => subscriber.is_ready() && (!self.stopping || feed.left > 0),
+            Source::Edges(_) => feed.is_ready(self.stopping),
             Source::Timer(timer) => !self.stopping && timer.due_ns() <= now,
         };
         self.pending.is_empty() && !self.link.shared().has_mail() && !self.feeds.iter().any(ready)
@@ -242,20 +275,46 @@ impl Inbox {
     /// Messages dropped per input since the last call, where there are any.
     pub(crate) fn take_drop_counts(&mut self) -> Vec<(u32, u64)> {
         let count = |(input, feed): (usize, &mut Feed)| match &mut feed.source {
-            Source::Edge(subscriber) => Some((input as u32, subscriber.drain_drop_count())),
+            Source::Edges(lanes) => Some((input as u32, lanes.take_dropped())),
             Source::Timer(_) => None,
         };
         self.feeds.iter_mut().enumerate().filter_map(count).filter(|(_, n)| *n > 0).collect()
     }
 
-    /// The type record that a message of this input refers to. Believe nothing it says.
-    pub(crate) fn type_record(&self, input: u32, id: u32) -> Option<&[u8]> {
-        self.feeds.get(input as usize)?.subscriber()?.type_record(id)
+    /// The edge that gave the latest message of this input, until the next event is asked for.
+    fn last_lane(&self, input: u32) -> Option<&Lane> {
+        self.feeds.get(input as usize)?.lanes()?.last()
     }
 
-    /// Samples of this input that the node holds.
+    /// Number of that edge. What an edge's sender says about its types holds for that edge alone.
+    pub(crate) fn last_edge(&self, input: u32) -> u32 {
+        self.last_lane(input).map_or(u32::MAX, |lane| lane.number)
+    }
+
+    /// The type record that the latest message of this input refers to. Believe nothing it says.
+    pub(crate) fn type_record(&self, input: u32, id: u32) -> Option<&[u8]> {
+        self.last_lane(input)?.subscriber.type_record(id)
+    }
+
+    /// Samples that the node holds of the edge that gave the latest message of this input.
     pub(crate) fn held(&self, input: u32) -> u32 {
-        self.feeds.get(input as usize).and_then(Feed::subscriber).map_or(0, |s| s.held())
+        self.last_lane(input).map_or(0, |lane| lane.subscriber.held())
+    }
+
+    /// Who sends to this input now.
+    pub(crate) fn senders(&self, input: u32) -> impl Iterator<Item = &NodeId> {
+        let lanes = self.feeds.get(input as usize).and_then(Feed::lanes);
+        lanes.into_iter().flat_map(|lanes| lanes.iter()).filter_map(|lane| lane.sender.as_ref())
+    }
+
+    /// Raised with every edge and every input that is added.
+    pub(crate) fn rewired(&self) -> u64 {
+        self.rewired
+    }
+
+    /// All inputs: those of the set-up, then those added.
+    pub(crate) fn wirings(&self) -> impl Iterator<Item = &InputWiring> {
+        self.link.setup().inputs.iter().chain(&self.added)
     }
 
     /// Logical time of the event given out last.
@@ -293,7 +352,7 @@ impl Inbox {
 
     /// The causal timestamp of a message of this input.
     pub(crate) fn timestamp(&self, input: u32, header: &Header) -> uhlc::Timestamp {
-        let sender = self.feeds.get(input as usize).and_then(Feed::subscriber).map(|s| s.hlc_id());
+        let sender = self.last_lane(input).map(|lane| lane.subscriber.hlc_id());
         let id = sender.and_then(|id| uhlc::ID::try_from(id).ok());
         uhlc::Timestamp::new(uhlc::NTP64(header.hlc), id.unwrap_or_else(|| self.link.hlc().id()))
     }
@@ -316,6 +375,7 @@ fn earlier(a: Option<u64>, b: Option<u64>) -> Option<u64> {
 
 impl Drop for Inbox {
     fn drop(&mut self) {
+        self.feeds.iter_mut().for_each(Feed::abandon);
         if let Some(waker) = self.waker.take() {
             waker.finish(self.link.shared().bell());
         }

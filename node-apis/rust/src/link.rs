@@ -1,7 +1,9 @@
 //! A node's tie to its dataflow: the handshake, and what its receiving and its sending half share.
 //!
 //! ```text
-//! connect(env):  claim socket ─► Hello ─► Setup ─► map everything ─► control thread ─► real-time set-up ─► Ready ─► Start
+//! connect(env):   claim socket ────────────┐
+//! attach(name):   connect socket ─► Attach ─┴─► Hello ─► Setup ─► map everything ─► control thread ─► real-time set-up
+//!                                                                                                        └─► Ready ─► Start
 //! ```
 //!
 //! 1. Wrong wiring (an index without a descriptor, a segment of another kind) is an error that names the input or output.
@@ -19,6 +21,7 @@ use std::{
 };
 
 use dora_protocol::{
+    NodeId,
     node_link::{
         ENV_NODE_CONFIG, ExtensionCall, MAX_FDS, MAX_FRAME, NodeEnv, Setup, ToDaemon, ToNode, VERSION,
     },
@@ -27,10 +30,10 @@ use dora_protocol::{
 use lockfree_ipc::{StatusPage, fdpass};
 
 pub(crate) use socket::DaemonSocket;
-pub(crate) use wiring::Sending;
+pub(crate) use wiring::{Sending, Table};
 
 use crate::{
-    control::Shared,
+    control::{Place, Shared},
     error::{NodeError, NodeResult},
     hlc::Hlc,
     inbox::Inbox,
@@ -88,11 +91,33 @@ pub(crate) fn connect(env: NodeEnv) -> NodeResult<Connected> {
             env.node_id, env.version
         )));
     }
-    let socket = DaemonSocket::claim(env.socket_fd)?;
-    let (setup, descriptors) = handshake(&socket)?;
+    join(DaemonSocket::claim(env.socket_fd)?, None)
+}
+
+/// Joins a running dataflow as a node that no daemon started, and blocks until it has started. `port` is the number of the daemon.
+///
+/// # Errors
+/// As [`connect`]; also [`NodeError::Connection`] when no daemon listens.
+pub(crate) fn attach(node_id: &NodeId, port: Option<u16>) -> NodeResult<Connected> {
+    let first = ToDaemon::Attach { node_id: node_id.clone(), dataflow_id: None };
+    join(DaemonSocket::connect(node_id, port)?, Some(first))
+}
+
+/// `first` is said before everything else, by a node that no daemon started.
+fn join(socket: DaemonSocket, first: Option<ToDaemon>) -> NodeResult<Connected> {
+    let ends_with_daemon = first.is_none();
+    let (setup, descriptors) = handshake(&socket, first)?;
     let mapped = wiring::map(&setup, descriptors)?;
     let interrupters = mapped.publishers.iter().map(|p| p.publisher.interrupter()).collect();
-    let shared = Arc::new(Shared::new(socket, mapped.bell, interrupters));
+    let place = Place {
+        node: setup.run.node_id.clone(),
+        status: mapped.status.clone(),
+        inputs: setup.inputs.len() as u32,
+        ends_with_daemon,
+    };
+    let shared = Shared::new(socket, mapped.bell, interrupters, place)
+        .map_err(|e| NodeError::Init(format!("no eventfd for the control thread: {e}")))?;
+    let shared = Arc::new(shared);
     let thread = shared.spawn().map_err(|e| NodeError::Init(format!("no control thread: {e}")))?;
     let hlc = Hlc::new(mapped.publishers.first().map_or([0; 16], |p| p.publisher.hlc_id()));
     let link = Arc::new(Link {
@@ -115,15 +140,20 @@ pub(crate) fn connect(env: NodeEnv) -> NodeResult<Connected> {
     Ok(Connected { link, inbox, outbox })
 }
 
-fn handshake(socket: &DaemonSocket) -> NodeResult<(Setup, Vec<std::os::fd::OwnedFd>)> {
+fn handshake(
+    socket: &DaemonSocket,
+    first: Option<ToDaemon>,
+) -> NodeResult<(Setup, Vec<std::os::fd::OwnedFd>)> {
     let hello = ToDaemon::Hello {
         version: VERSION,
         api: format!("dora-node-api {} (rust)", env!("CARGO_PKG_VERSION")),
         pid: std::process::id(),
     };
     let broken = |what: String| NodeError::Connection(format!("handshake with the daemon: {what}"));
-    let body = serde_json::to_vec(&hello).map_err(|e| broken(e.to_string()))?;
-    fdpass::send_frame(socket.as_fd(), &body, &[]).map_err(|e| broken(e.to_string()))?;
+    for word in first.iter().chain([&hello]) {
+        let body = serde_json::to_vec(word).map_err(|e| broken(e.to_string()))?;
+        fdpass::send_frame(socket.as_fd(), &body, &[]).map_err(|e| broken(e.to_string()))?;
+    }
     let mut descriptors = Vec::new();
     loop {
         let frame =
@@ -187,7 +217,7 @@ impl Link {
 
     /// Tells the daemon that the other end of an edge wrote nonsense.
     #[cold]
-    pub(crate) fn edge_broken(&self, input: Option<u32>, output: Option<(u32, u32)>, reason: String) {
+    pub(crate) fn edge_broken(&self, input: Option<(u32, u32)>, output: Option<(u32, u32)>, reason: String) {
         // As in `outputs_closed`.
         self.shared.tell(&ToDaemon::EdgeBroken { input, output, reason }).ok();
     }

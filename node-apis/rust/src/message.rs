@@ -102,14 +102,25 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// What one input knows about its sender, and how much of the sender's memory user code still holds.
+/// What one input knows about its edges.
 #[derive(Debug, Default)]
 pub(crate) struct Receiving {
-    types: TypeCache,
-    held: Arc<AtomicU32>,
+    /// Those that gave something, the latest last.
+    edges: Vec<FromEdge>,
     /// A message was copied out and not yet counted.
     copied: bool,
 }
+
+/// What is known about the sender of an edge, and how much of its memory user code still holds.
+#[derive(Debug, Default)]
+struct FromEdge {
+    number: u32,
+    types: TypeCache,
+    held: Arc<AtomicU32>,
+}
+
+/// Edges that an input remembers: of those that were forgotten the types are read again.
+const MOST_EDGES: usize = 32;
 
 /// A sample that lives as long as the arrays over it.
 struct Held {
@@ -144,14 +155,16 @@ impl Drop for Held {
 }
 
 impl Receiving {
-    /// The array and the parameters of a message. The array lies in the sender's memory; once user code holds
-    /// nearly as many of them as the sender planned for, further ones are copied.
+    /// The array and the parameters of a message that came by this edge. The array lies in the sender's memory; once user code
+    /// holds nearly as many of them as the sender planned for, further ones are copied.
     pub(crate) fn open<'r>(
         &mut self,
+        edge: u32,
         sample: Sample,
         record: impl FnOnce(u32) -> Option<&'r [u8]>,
     ) -> NodeResult<(ArrayData, MetadataParameters)> {
         let Header { flags: found, type_id, .. } = sample.header();
+        self.look_up(edge);
         if found & flags::ARROW_IPC != 0 {
             return Err(NodeError::Data(
                 "it is an Arrow IPC stream, which this version does not read".into(),
@@ -172,6 +185,22 @@ impl Receiving {
         Ok((self.decode(type_id, record, &parts, owner)?, params))
     }
 
+    /// Makes this edge the last of those known.
+    fn look_up(&mut self, number: u32) {
+        if self.edges.last().is_some_and(|edge| edge.number == number) {
+            return;
+        }
+        match self.edges.iter().position(|edge| edge.number == number) {
+            Some(at) => self.edges[at..].rotate_left(1),
+            None => {
+                if self.edges.len() == MOST_EDGES {
+                    self.edges.remove(0);
+                }
+                self.edges.push(FromEdge { number, ..FromEdge::default() });
+            }
+        }
+    }
+
     fn decode<'r>(
         &mut self,
         type_id: u32,
@@ -181,7 +210,11 @@ impl Receiving {
     ) -> NodeResult<ArrayData> {
         match parts.inline_type {
             Some(inline) => dora_arrow_codec::decode(type_id, Some(inline), parts.layout, owner),
-            None => self.types.decode(type_id, || record(type_id), parts.layout, owner),
+            None => {
+                let types = self.edges.last_mut().map(|edge| &mut edge.types);
+                let types = types.ok_or_else(|| NodeError::Data("it came by no edge".into()))?;
+                types.decode(type_id, || record(type_id), parts.layout, owner)
+            }
         }
         .map_err(|error| NodeError::Data(error.to_string()))
     }
@@ -193,16 +226,16 @@ impl Receiving {
 
     fn owner(&mut self, sample: Sample) -> Arc<dyn PayloadOwner> {
         // What rode in the ring entry is here already and takes nothing from the sender.
-        if !sample.is_lent() {
+        let Some(edge) = self.edges.last().filter(|_| sample.is_lent()) else {
             return Arc::new(Own(sample));
-        }
+        };
         // Some stay free for the message that is being looked at and for other threads.
-        if self.held.load(Ordering::Relaxed) >= MAX_HELD - 8 {
+        if edge.held.load(Ordering::Relaxed) >= MAX_HELD - 8 {
             self.copied = true;
             return Arc::new(AlignedBytes::copy_of(sample.payload()));
         }
-        self.held.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Held { sample, held: self.held.clone() })
+        edge.held.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Held { sample, held: edge.held.clone() })
     }
 }
 
@@ -294,7 +327,7 @@ mod tests {
             send(&mut publisher, &array, &params);
             let sample = subscriber.take().unwrap().unwrap();
             let slot = sample.payload().as_ptr_range();
-            let (received, found) = receiving.open(sample, |id| subscriber.type_record(id)).unwrap();
+            let (received, found) = receiving.open(0, sample, |id| subscriber.type_record(id)).unwrap();
             assert_eq!((&received, &found), (&array, &params));
             for buffer in received.buffers() {
                 assert!(slot.contains(&buffer.as_ptr()), "copied: {buffer:?}, slot {slot:?}");
@@ -315,7 +348,7 @@ mod tests {
                 let array = arrow_array::Int64Array::from(vec![number; 32]);
                 send(&mut publisher, &arrow_array::Array::to_data(&array), &MetadataParameters::new());
                 let sample = subscriber.take().unwrap().unwrap();
-                let array = receiving.open(sample, |_| None).unwrap().0;
+                let array = receiving.open(0, sample, |_| None).unwrap().0;
                 copied += u32::from(receiving.take_copied());
                 array
             })
@@ -335,7 +368,7 @@ mod tests {
             let array = arrow_array::Int64Array::from(vec![number; 8]);
             send(&mut publisher, &arrow_array::Array::to_data(&array), &MetadataParameters::new());
             let sample = subscriber.take().unwrap().unwrap();
-            let kept = receiving.open(sample, |_| None).unwrap().0;
+            let kept = receiving.open(0, sample, |_| None).unwrap().0;
             assert!(!receiving.take_copied(), "message {number} was copied out");
             kept
         };
@@ -352,7 +385,7 @@ mod tests {
             let loan = publisher.loan(8, 0).unwrap();
             publisher.send(loan, &Header { type_id, ..Header::default() });
             let sample = subscriber.take().unwrap().unwrap();
-            assert!(matches!(Receiving::default().open(sample, |_| None), Err(NodeError::Data(_))));
+            assert!(matches!(Receiving::default().open(0, sample, |_| None), Err(NodeError::Data(_))));
             assert_eq!(subscriber.held(), 0);
         }
     }

@@ -1,7 +1,8 @@
 //! Everything a node sends: slots, stamps, counters, and readers that went away.
 //!
 //! 1. A message inherits the logical time of the event that the node works on; a source stamps its own.
-//! 2. Readers that the daemon declared gone are removed before a message is sent, at the cost of one load.
+//! 2. Readers that came, went or were replaced are taken note of before a message is sent, at the cost of one load. They were
+//!    mapped by the control thread, which also frees what is done with.
 //!
 //! Per message: one clock read, no allocation, no lock; the system call that wakes a sleeping reader.
 
@@ -11,15 +12,21 @@ use dora_protocol::{DataId, time::Tag};
 use lockfree_ipc::{Header, Loan, LoanError, Origins, Publisher, SendReport, clock::monotonic_ns};
 
 use crate::{
+    control::{Change, Trash},
     error::{NodeError, NodeResult},
     link::{Link, Sending},
 };
+
+/// Changes and waste for which there is room without an allocation.
+const SPARE: usize = 16;
 
 /// The sending half of a node.
 pub(crate) struct Outbox {
     link: Arc<Link>,
     names: BTreeMap<DataId, u32>,
     outputs: Vec<Output>,
+    changes: Vec<Change>,
+    trash: Vec<Trash>,
     /// The node has no inputs: sending is its only sign of life.
     is_source: bool,
 }
@@ -52,6 +59,8 @@ impl Outbox {
         Self {
             names,
             outputs: publishers.into_iter().map(open).collect(),
+            changes: Vec::with_capacity(SPARE),
+            trash: Vec::with_capacity(SPARE),
             is_source: link.setup().inputs.is_empty(),
             link,
         }
@@ -98,7 +107,7 @@ impl Outbox {
     /// As [`loan`](Self::loan), with an error that costs nothing.
     #[inline]
     pub(crate) fn try_loan(&mut self, output: u32, payload: usize, meta: usize) -> Result<Loan, SendError> {
-        self.remove_gone();
+        self.heed_readers();
         let Some(o) = self.outputs.get_mut(output as usize) else { return Err(SendError::Unknown) };
         if o.closed {
             return Err(SendError::Closed);
@@ -140,7 +149,7 @@ impl Outbox {
         flags: u32,
         copied: bool,
     ) -> Result<SendReport, SendError> {
-        self.remove_gone();
+        self.heed_readers();
         let Some(o) = self.outputs.get_mut(output as usize) else { return Err(SendError::Unknown) };
         if o.closed {
             return Err(SendError::Closed);
@@ -191,20 +200,27 @@ impl Outbox {
         if let Some((edge, error)) = report.broken {
             self.link.edge_broken(None, Some((output, edge)), error.to_string());
         }
-        self.remove_gone();
+        self.heed_readers();
     }
 
     /// Some `backpressure` reader of this output is full now.
     #[inline]
     pub(crate) fn would_block(&mut self, output: u32) -> bool {
-        self.remove_gone();
+        self.heed_readers();
         self.outputs.get_mut(output as usize).is_some_and(|o| o.publisher.would_block())
+    }
+
+    /// Somebody reads this output now.
+    #[inline]
+    pub(crate) fn has_readers(&mut self, output: u32) -> bool {
+        self.heed_readers();
+        self.outputs.get(output as usize).is_some_and(|o| o.publisher.edge_numbers().next().is_some())
     }
 
     /// Waits until a send would not wait, or would give up waiting. False when `until_ns` (CLOCK_MONOTONIC) has passed or a signal
     /// handler has run.
     pub(crate) fn wait_for_room(&mut self, output: u32, until_ns: u64) -> bool {
-        self.remove_gone();
+        self.heed_readers();
         let mut blocked = false;
         let Some(o) = self.outputs.get_mut(output as usize) else { return true };
         let room = o.closed || o.publisher.wait_for_room(until_ns, &mut blocked);
@@ -226,15 +242,49 @@ impl Outbox {
         }
     }
 
-    /// Takes back the slots of readers that are gone.
+    /// Takes note of readers that came, went or were replaced. One load when there is none.
     #[inline]
-    fn remove_gone(&mut self) {
-        let outputs = &mut self.outputs;
-        self.link.shared().readers_gone(|output, edge| {
-            if let Some(o) = outputs.get_mut(output as usize) {
-                o.publisher.remove_edge(edge);
+    fn heed_readers(&mut self) {
+        self.link.shared().collect_changes(&mut self.changes);
+        if !self.changes.is_empty() {
+            self.change_readers();
+        }
+    }
+
+    #[cold]
+    fn change_readers(&mut self) {
+        let Self { link, outputs, changes, trash, .. } = self;
+        for change in changes.drain(..) {
+            let (Change::Added { output, .. }
+            | Change::Left { output, .. }
+            | Change::Restarted { output, .. }
+            | Change::Gone { output, .. }) = change;
+            let Some(Output { publisher, .. }) = outputs.get_mut(output as usize) else {
+                continue; // the control thread maps readers of outputs that there are, and no others
+            };
+            match change {
+                Change::Added { reader, .. } => {
+                    let number = reader.number();
+                    if let Err(reader) = publisher.attach(reader) {
+                        trash.push(Trash::Reader(reader));
+                        link.edge_broken(None, Some((output, number)), "it belongs to another arena".into());
+                    }
+                }
+                Change::Left { edge, .. } => {
+                    publisher.leave(edge);
+                }
+                Change::Restarted { edge, head, .. } => {
+                    if let Err(error) = publisher.reader_restarted(edge, head) {
+                        link.edge_broken(None, Some((output, edge)), error.to_string());
+                    }
+                }
+                Change::Gone { edge, .. } => trash.extend(publisher.detach(edge).map(Trash::Reader)),
             }
-        });
+            while let Some(reader) = publisher.take_left() {
+                trash.push(Trash::Reader(reader));
+            }
+        }
+        link.shared().discard(trash);
     }
 
     /// The sentence for an error.

@@ -274,7 +274,7 @@ fn a_corrupt_edge_is_closed_and_reported_and_the_others_go_on() {
     }
     assert!(closed == 1 && got_y);
     let told = daemon.hear();
-    assert!(matches!(&told, Some(ToDaemon::EdgeBroken { input: Some(0), .. })), "{told:?}");
+    assert!(matches!(&told, Some(ToDaemon::EdgeBroken { input: Some((0, 0)), .. })), "{told:?}");
 }
 
 fn read_at(fd: &std::os::fd::OwnedFd, at: u64) -> [u8; 4] {

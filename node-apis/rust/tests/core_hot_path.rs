@@ -10,10 +10,18 @@
 
 mod support;
 
+use std::{
+    os::fd::AsFd,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+};
+
 use dora_node_api::rt::Event;
-use dora_protocol::rt::WaitPolicy;
+use dora_protocol::{node_link::ToNode, rt::WaitPolicy};
 use rt_tuning::alloc_guard::{self, AllocGuard};
-use support::{Edge, Node, wire};
+use support::{Edge, Memory, Node, wire};
 
 #[global_allocator]
 static GUARD: AllocGuard = AllocGuard;
@@ -81,4 +89,101 @@ fn messages_there_and_back_allocate_nothing_and_fault_nothing_on_either_side() {
     assert_eq!(after, before, "(allocator calls, page faults) of the first node");
     let (before, after) = echo.join().unwrap();
     assert_eq!(after, before, "(allocator calls, page faults) of the second node");
+}
+
+/// Mappings of shared memory in this process.
+fn mapped() -> usize {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    maps.lines().filter(|line| line.contains("memfd:dora")).count()
+}
+
+/// Senders of a reader and readers of a sender come, are replaced and go, a hundred times, while both run their loops: the control
+/// threads map and unmap, the loops do not even allocate.
+#[test]
+fn while_processes_come_and_go_the_loops_neither_allocate_nor_free_and_nothing_stays_mapped() {
+    const CHANGES: u32 = 100;
+    let (memory, how) = (Memory::new(Edge::default()), Edge::default());
+    let edge = memory.edge();
+    let (mut sender, mut reader) = (Node::new("sender"), Node::new("reader"));
+    sender.output("out", &memory);
+    sender.read_by(0, &reader, "in", &edge);
+    reader.reads("in", &[(0, "sender", &edge, &memory)], how);
+    let place = reader.fds.clone();
+    let other_place = Node::new("other").fds;
+    let bell = lockfree_ipc::Doorbell::open(place[0].try_clone().unwrap(), None).unwrap();
+    let ((mut sender, sender_daemon), (mut reader, reader_daemon)) = (sender.join(0), reader.join(0));
+    let stop = Arc::new(AtomicBool::new(false));
+    let (sends_on, received) = (stop.clone(), Arc::new(AtomicU64::new(0)));
+    let sending = std::thread::spawn(move || {
+        let out = sender.output::<u64>("out", 16).unwrap();
+        alloc_guard::mark(true);
+        sender.send(&out, &[0; 16]).unwrap();
+        let before = cost().0;
+        while !sends_on.load(Relaxed) {
+            sender.send(&out, &[1; 16]).unwrap();
+            std::thread::yield_now();
+        }
+        let after = cost().0;
+        alloc_guard::mark(false);
+        (sender, after - before)
+    });
+    let count = received.clone();
+    let receiving = std::thread::spawn(move || {
+        let input = reader.input::<u64>("in").unwrap();
+        alloc_guard::mark(true);
+        reader.wait();
+        let before = cost().0;
+        loop {
+            match reader.wait() {
+                Event::Input(i) if i == input => {
+                    // What the main thread sends is told from what the sender sends.
+                    count.fetch_add(u64::from(reader.read(&input).unwrap()[0] == 7), Relaxed);
+                }
+                Event::Stop(_) => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        let after = cost().0;
+        alloc_guard::mark(false);
+        (reader, after - before)
+    });
+    let start = mapped();
+    for n in 1..=CHANGES {
+        let new = Memory::new(how);
+        let edge_in = new.edge();
+        reader_daemon.add_edge(0, n, "sender", &edge_in, &new);
+        let mut publisher =
+            lockfree_ipc::Publisher::open(new.write.try_clone().unwrap(), None, None).unwrap();
+        publisher.add_edge(0, edge_in.try_clone().unwrap(), bell.clone()).unwrap();
+        let mut loan = publisher.loan(128, 0).unwrap();
+        loan.payload_mut().fill(0);
+        loan.payload_mut()[0] = 7;
+        let header = lockfree_ipc::Header { type_id: dora_protocol::wire_type::UINT64, ..Default::default() };
+        publisher.send(loan, &header);
+        reader_daemon.say(&ToNode::EdgeClosed { input: 0, edge: n });
+        let edge_out = memory.edge();
+        sender_daemon.add_reader(0, n, &edge_out, &other_place);
+        let head = lockfree_ipc::EdgeView::open(edge_out.as_fd()).unwrap().head();
+        sender_daemon.say(&ToNode::ReaderRestarted { output: 0, edge: n, head });
+        if n % 2 == 0 {
+            sender_daemon.say(&ToNode::ReaderLeft { output: 0, edge: n });
+        }
+        sender_daemon.say(&ToNode::ReaderGone { output: 0, edge: n });
+        while received.load(Relaxed) < n.into() {
+            std::thread::yield_now();
+        }
+    }
+    stop.store(true, Relaxed);
+    let (sender, of_sender) = sending.join().unwrap();
+    // A hundred senders and readers that stayed would be hundreds of mappings; the control threads need a moment.
+    let most = start + CHANGES as usize / 2;
+    let unmapped = (0..12_000).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        mapped() <= most
+    });
+    assert!(unmapped, "{} segments are mapped, {start} were before", mapped());
+    reader_daemon.say(&ToNode::Stop);
+    let (reader, of_reader) = receiving.join().unwrap();
+    assert_eq!((of_sender, of_reader), (0, 0), "calls into the allocator of sender and reader");
+    drop((sender, reader));
 }

@@ -1,5 +1,5 @@
-//! From a resolved dataflow to shared memory: one segment per edge, output and node, and each node's part of the
-//! wiring. Names stop here; below there are indices and descriptors.
+//! From a resolved dataflow to shared memory: one segment per edge, output and node. Names stop here; below there are
+//! indices and descriptors.
 //!
 //! ```text
 //!   node A  ──arena (write)──┐              ┌── arena (read-only), edge ──  node B
@@ -7,13 +7,17 @@
 //!           ──edge, B's bell─┘              └── its own doorbell, eventfd, status page
 //! ```
 //!
-//! 1. An edge's number within its output is its position among that output's readers, and is never reused.
-//! 2. What the daemon keeps of an edge or a status page it has mapped read-only.
+//! 1. Doorbell, eventfd, status page and the edges that lead to a node belong to its place in the dataflow; arenas and the
+//!    edges that lead from it to its process (`docs/decisions/0008-live-wiring.md`). A new process gets new ones.
+//! 2. An edge's number within its output counts that process's readers, its number within its input all edges that
+//!    ever led there. Neither is reused.
+//! 3. What the daemon keeps of an edge or a status page it has mapped read-only.
 //!
 //! Lines that a node prints and that are wired as data (`dora/logs`, `send_stdout_as`, `send_logs_as`) are sent by
 //! the daemon, through a [`Feed`] per reader; a slow reader loses its own lines only.
 
 use std::{
+    collections::BTreeMap,
     io,
     os::fd::{AsFd, OwnedFd},
     sync::Arc,
@@ -21,26 +25,32 @@ use std::{
 
 use dora_protocol::{
     DataflowId, NodeId,
-    dataflow::{Chain, Dataflow, Input, Source},
+    dataflow::{Chain, Dataflow, Input, Node, NodeKind, Source},
     log::LogLevel,
     policy::QueuePolicy,
 };
-use lockfree_ipc::{
-    ArenaFds, ArenaSpec, Doorbell, EdgeSpec, EdgeView, MAX_HELD, Policy, Publisher, StatusView, arena,
-    doorbell, edge, origins, status,
-};
+use lockfree_ipc::{ArenaFds, ArenaSpec, EdgeView, StatusView, arena, doorbell, origins, status};
 
-use crate::{error::DaemonError, feeds::Feed};
+use crate::{connect::share, error::DaemonError, feeds::Feed};
 
 /// Slots of an output beyond what its edges can hold: loans being written.
-const LOANS: u32 = 16;
+pub(crate) const LOANS: u32 = 16;
+/// And for readers that come later: as much as five inputs with the usual `backpressure` queue can keep, or twelve others. Slots
+/// cost nothing until they are used.
+const LATER_READERS: u32 = 1024;
+
+/// Names an edge for as long as the dataflow runs.
+pub(crate) type EdgeId = u64;
 
 /// All segments of one dataflow.
 pub(crate) struct Wiring {
     pub(crate) nodes: Vec<NodeWiring>,
-    pub(crate) edges: Vec<EdgeWiring>,
+    /// In the order in which they were made.
+    pub(crate) edges: BTreeMap<EdgeId, EdgeWiring>,
     /// Edges that the daemon sends on; taken out by the log capture.
     pub(crate) feeds: Vec<Feed>,
+    pub(crate) next_edge: EdgeId,
+    id: DataflowId,
 }
 
 /// What belongs to one node.
@@ -49,21 +59,37 @@ pub(crate) struct NodeWiring {
     pub(crate) eventfd: Arc<OwnedFd>,
     pub(crate) status: Arc<OwnedFd>,
     pub(crate) view: Arc<StatusView>,
+    /// Of the present process, or the one to come.
     pub(crate) outputs: Vec<OutputPlan>,
     /// Chains that end here, as indices into the dataflow's.
     pub(crate) chains: Vec<usize>,
     /// Written by the node when it missed a deadline; only where it has one.
     pub(crate) attention: Option<Arc<OwnedFd>>,
-    /// Index of the edge that feeds an input; `None` for a timer.
-    pub(crate) inputs: Vec<Option<usize>>,
+    pub(crate) inputs: Vec<InputPlan>,
+}
+
+/// What belongs to one input.
+#[derive(Clone, Default)]
+pub(crate) struct InputPlan {
+    /// What feeds it now; none when it was disconnected.
+    pub(crate) sources: Vec<Source>,
+    /// In the order of their numbers: those of former senders first.
+    pub(crate) edges: Vec<EdgeId>,
+    pub(crate) next_number: u32,
+    /// The rows of the report that its counters belong to: first edge, sender, policy.
+    pub(crate) rows: Vec<(EdgeId, String, QueuePolicy)>,
 }
 
 /// What belongs to one output.
 pub(crate) struct OutputPlan {
     pub(crate) write: Arc<OwnedFd>,
     pub(crate) read: Arc<OwnedFd>,
-    /// Into [`Wiring::edges`], in the order of their numbers.
-    pub(crate) edges: Vec<usize>,
+    pub(crate) spec: ArenaSpec,
+    /// Slots that the readers so far can keep, and loans.
+    pub(crate) taken: u32,
+    /// In the order of their numbers.
+    pub(crate) edges: Vec<EdgeId>,
+    pub(crate) next_number: u32,
     /// When its messages were sent, if a chain begins here.
     pub(crate) origins: Option<Arc<OwnedFd>>,
 }
@@ -78,10 +104,30 @@ pub(crate) struct EdgeWiring {
     pub(crate) number: u32,
     /// Node and input that read it.
     pub(crate) to: (usize, usize),
+    /// Its number within that input.
+    pub(crate) to_number: u32,
     pub(crate) fd: Arc<OwnedFd>,
     /// The arena its messages are in, read-only.
     pub(crate) arena: Arc<OwnedFd>,
     pub(crate) view: EdgeView,
+    pub(crate) policy: QueuePolicy,
+    /// Slots that its reader can keep.
+    pub(crate) share: u32,
+    /// Its sender sends no more: nothing comes after what is in the ring.
+    pub(crate) closed: bool,
+    /// Its sender was told that nobody reads it any more.
+    pub(crate) unread: bool,
+    /// Its sender was told that its reader was disconnected and lives.
+    pub(crate) left: bool,
+    /// One end wrote nonsense.
+    pub(crate) broken: Option<String>,
+}
+
+impl EdgeWiring {
+    /// Do messages still enter and leave it?
+    pub(crate) fn is_open(&self) -> bool {
+        !self.closed && !self.unread && self.broken.is_none()
+    }
 }
 
 /// Where the lines of a log edge come from.
@@ -95,128 +141,53 @@ pub(crate) enum Lines {
     Subscribed { level: LogLevel, node: Option<NodeId>, reader: usize },
 }
 
-/// Who sends on an input's edge.
-enum Sender {
-    Node(usize, usize),
-    Daemon(Lines),
-}
-
 /// Makes all segments of a dataflow.
 ///
 /// # Errors
 /// When the kernel gives no memory or descriptors. Nothing is left behind: they have no names.
 pub(crate) fn compile(dataflow: &Dataflow, id: DataflowId) -> Result<Wiring, DaemonError> {
-    let mut nodes = Vec::with_capacity(dataflow.nodes.len());
-    for index in 0..dataflow.nodes.len() {
-        nodes.push(node_wiring(dataflow, index, id)?);
+    let mut wiring =
+        Wiring { nodes: Vec::new(), edges: BTreeMap::new(), feeds: Vec::new(), next_edge: 0, id };
+    for (index, node) in dataflow.nodes.iter().enumerate() {
+        let mut place = wiring.place(dataflow, index)?;
+        place.inputs = node.inputs.iter().map(InputPlan::of).collect();
+        wiring.nodes.push(place);
     }
-    let mut wiring = Wiring { nodes, edges: Vec::new(), feeds: Vec::new() };
+    for index in 0..dataflow.nodes.len() {
+        wiring.nodes[index].outputs = wiring.outputs(dataflow, index)?;
+    }
     for (reader, node) in dataflow.nodes.iter().enumerate() {
         for (position, input) in node.inputs.iter().enumerate() {
-            let edge = match sender(dataflow, input, reader) {
-                None => None,
-                Some(sender) => Some(wiring.add_edge(dataflow, sender, (reader, position), id)?),
-            };
-            wiring.nodes[reader].inputs.push(edge);
+            for source in input.sources() {
+                if !is_dynamic(dataflow, source, reader) {
+                    wiring.connect(dataflow, source, (reader, position))?;
+                }
+            }
         }
     }
     Ok(wiring)
 }
 
-fn sender(dataflow: &Dataflow, input: &Input, reader: usize) -> Option<Sender> {
-    match &input.source {
-        Source::Timer { .. } => None,
-        Source::Logs { level, node } => {
-            Some(Sender::Daemon(Lines::Subscribed { level: *level, node: node.clone(), reader }))
-        }
-        Source::Output { node, output } => {
-            let (node, output) = (*node as usize, *output as usize);
-            let from = &dataflow.nodes[node];
-            let name = Some(&from.outputs[output].id);
-            Some(if from.log.stdout_as.as_ref() == name {
-                Sender::Daemon(Lines::Raw(node))
-            } else if from.log.logs_as.as_ref() == name {
-                Sender::Daemon(Lines::Structured(node))
-            } else {
-                Sender::Node(node, output)
-            })
-        }
+impl InputPlan {
+    /// As the descriptor says, without edges.
+    pub(crate) fn of(input: &Input) -> Self {
+        Self { sources: input.sources().cloned().collect(), ..Self::default() }
+    }
+
+    /// Does it read from edges, and not the clock?
+    pub(crate) fn is_timer(&self) -> bool {
+        matches!(self.sources[..], [Source::Timer { .. }])
     }
 }
 
-fn node_wiring(dataflow: &Dataflow, index: usize, id: DataflowId) -> Result<NodeWiring, DaemonError> {
-    let node = &dataflow.nodes[index];
-    let failed = |what: String| move |source| DaemonError::Segment { what, source };
-    let ends_here = |(_, chain): &(usize, &Chain)| chain.to.0 as usize == index;
-    let chains: Vec<usize> = dataflow.chains.iter().enumerate().filter(ends_here).map(|(i, _)| i).collect();
-    let ports = (node.inputs.len() as u32, node.outputs.len() as u32);
-    let status = status::create_with_chains(ports.0, ports.1, chains.len() as u32)
-        .map_err(failed(format!("the status page of node `{}`", node.id)))?;
-    let view = StatusView::open(status.as_fd()).map_err(|source| DaemonError::Open {
-        what: format!("the status page of node `{}`", node.id),
-        source,
-    })?;
-    let bell = || failed(format!("the doorbell of node `{}`", node.id));
-    let mut outputs = Vec::with_capacity(node.outputs.len());
-    for (position, output) in node.outputs.iter().enumerate() {
-        let spec = arena_spec(dataflow, index, position);
-        let ArenaFds { write, read } = arena::create(&spec, hlc_id(id, index))
-            .map_err(failed(format!("the arena of `{}/{}`", node.id, output.id)))?;
-        let begins = |chain: &Chain| chain.from == (index as u32, position as u32);
-        let origins = dataflow.chains.iter().any(begins).then(|| origins::create().map(Arc::new));
-        outputs.push(OutputPlan {
-            write: Arc::new(write),
-            read: Arc::new(read),
-            edges: Vec::new(),
-            origins: origins
-                .transpose()
-                .map_err(failed(format!("the origins of `{}/{}`", node.id, output.id)))?,
-        });
-    }
-    let watched = !chains.is_empty() || node.inputs.iter().any(|input| input.deadline.is_some());
-    let attention = watched.then(doorbell::create_eventfd).transpose().map_err(bell())?;
-    Ok(NodeWiring {
-        doorbell: Arc::new(doorbell::create().map_err(bell())?),
-        eventfd: Arc::new(doorbell::create_eventfd().map_err(bell())?),
-        status: Arc::new(status),
-        view: Arc::new(view),
-        outputs,
-        chains,
-        attention: attention.map(Arc::new),
-        inputs: Vec::with_capacity(node.inputs.len()),
-    })
-}
-
-fn arena_spec(dataflow: &Dataflow, node: usize, output: usize) -> ArenaSpec {
-    let layout = &dataflow.nodes[node].outputs[output];
-    ArenaSpec {
-        outstanding: outstanding(dataflow, node, output),
-        max_message_bytes: layout.max_message_bytes,
-        depth: layout.depth,
-    }
-}
-
-/// Slots that the readers of an output can keep from its sender at most, and some for loans.
-fn outstanding(dataflow: &Dataflow, node: usize, output: usize) -> u32 {
-    let here = Source::Output { node: node as u32, output: output as u32 };
-    dataflow.nodes.iter().flat_map(|n| &n.inputs).filter(|input| input.source == here).fold(
-        LOANS,
-        |sum, input| {
-            let limit = input.policy.ring_limit(input.queue_size);
-            sum.saturating_add(EdgeSpec::storage(limit, ring_policy(input.policy)) + MAX_HELD)
-        },
-    )
-}
-
-fn ring_policy(policy: QueuePolicy) -> Policy {
-    match policy {
-        QueuePolicy::DropOldest => Policy::DropOldest,
-        QueuePolicy::Backpressure => Policy::Backpressure,
-    }
+/// Is one of the two somebody who may come later, or never?
+fn is_dynamic(dataflow: &Dataflow, source: &Source, reader: usize) -> bool {
+    let dynamic = |node: usize| dataflow.nodes[node].kind == NodeKind::Dynamic;
+    dynamic(reader) || matches!(source, Source::Output { node, .. } if dynamic(*node as usize))
 }
 
 /// Names the node on the clock of the dataflow: unique per node and run, never zero.
-fn hlc_id(id: DataflowId, node: usize) -> [u8; 16] {
+pub(crate) fn hlc_id(id: DataflowId, node: usize) -> [u8; 16] {
     let mut bytes = *id.as_bytes();
     for (byte, with) in bytes.iter_mut().zip((node as u64 + 1).to_le_bytes()) {
         *byte ^= with;
@@ -225,86 +196,130 @@ fn hlc_id(id: DataflowId, node: usize) -> [u8; 16] {
     bytes
 }
 
+pub(crate) fn failed(what: String) -> impl Fn(io::Error) -> DaemonError {
+    move |source| DaemonError::Segment { what: what.clone(), source }
+}
+
 impl Wiring {
-    fn add_edge(
-        &mut self,
+    /// Of the dataflow.
+    pub(crate) fn id(&self) -> DataflowId {
+        self.id
+    }
+
+    /// Makes what belongs to the place of a node, without inputs and outputs.
+    ///
+    /// # Errors
+    /// As [`compile`].
+    pub(crate) fn place(&self, dataflow: &Dataflow, index: usize) -> Result<NodeWiring, DaemonError> {
+        let node = &dataflow.nodes[index];
+        let bell = || failed(format!("the doorbell of node `{}`", node.id));
+        let ends_here = |(_, chain): &(usize, &Chain)| chain.to.0 as usize == index;
+        let chains: Vec<usize> =
+            dataflow.chains.iter().enumerate().filter(ends_here).map(|(i, _)| i).collect();
+        let watched = !chains.is_empty() || node.inputs.iter().any(|input| input.deadline.is_some());
+        let attention = watched.then(doorbell::create_eventfd).transpose().map_err(bell())?;
+        let (status, view) = status_page(node, chains.len())?;
+        Ok(NodeWiring {
+            doorbell: Arc::new(doorbell::create().map_err(bell())?),
+            eventfd: Arc::new(doorbell::create_eventfd().map_err(bell())?),
+            status,
+            view,
+            outputs: Vec::new(),
+            chains,
+            attention: attention.map(Arc::new),
+            inputs: Vec::new(),
+        })
+    }
+
+    /// Makes the arenas of a new process of a node, without readers.
+    ///
+    /// # Errors
+    /// As [`compile`].
+    pub(crate) fn outputs(&self, dataflow: &Dataflow, index: usize) -> Result<Vec<OutputPlan>, DaemonError> {
+        let shares = |output| {
+            let readers = self.readers((index, output));
+            readers.map(|(node, input)| share(&dataflow.nodes[node].inputs[input])).sum()
+        };
+        let shares: Vec<u32> = (0..dataflow.nodes[index].outputs.len()).map(shares).collect();
+        self.outputs_for(dataflow, index, &shares)
+    }
+
+    /// As [`outputs`](Self::outputs), for readers that can keep so many slots of each of them.
+    pub(crate) fn outputs_for(
+        &self,
         dataflow: &Dataflow,
-        sender: Sender,
-        to: (usize, usize),
-        id: DataflowId,
-    ) -> Result<usize, DaemonError> {
-        let reader = &dataflow.nodes[to.0];
-        let input = &reader.inputs[to.1];
-        let name = format!("the edge to `{}/{}`", reader.id, input.id);
-        let failed = |source: io::Error| DaemonError::Segment { what: name.clone(), source };
-        let unopened = |source| DaemonError::Open { what: name.clone(), source };
-        let limit = input.policy.ring_limit(input.queue_size);
-        // The daemon never waits for a reader.
-        let policy = match sender {
-            Sender::Node(..) => ring_policy(input.policy),
-            Sender::Daemon(_) => Policy::DropOldest,
-        };
-        let (arena, from, from_name, number, feed) = match sender {
-            Sender::Node(node, output) => {
-                let plan = &mut self.nodes[node].outputs[output];
-                plan.edges.push(self.edges.len());
-                let from = &dataflow.nodes[node];
-                let name = format!("{}/{}", from.id, from.outputs[output].id);
-                let spec = arena_spec(dataflow, node, output);
-                (
-                    Arena { spec, read: plan.read.clone() },
-                    Some((node, output)),
-                    name,
-                    plan.edges.len() as u32 - 1,
-                    None,
-                )
-            }
-            Sender::Daemon(lines) => {
-                let outstanding = EdgeSpec::storage(limit, policy).saturating_add(MAX_HELD + LOANS);
-                let spec = ArenaSpec { outstanding, ..ArenaSpec::default() };
-                let fds = arena::create(&spec, hlc_id(id, dataflow.nodes.len())).map_err(failed)?;
-                let name = match &lines {
-                    Lines::Raw(n) | Lines::Structured(n) => format!("{} (its log)", dataflow.nodes[*n].id),
-                    Lines::Subscribed { .. } => "dora/logs".to_owned(),
-                };
-                (Arena { spec, read: Arc::new(fds.read) }, None, name, 0, Some((lines, fds.write)))
-            }
-        };
-        let fd = edge::create(&EdgeSpec { limit, policy, arena: arena.spec }).map_err(failed)?;
-        let view = EdgeView::open(fd.as_fd()).map_err(unopened)?;
-        if let Some((lines, write)) = feed {
-            let mut publisher = Publisher::open(write, None, None).map_err(unopened)?;
-            let target = &self.nodes[to.0];
-            let bell = Doorbell::open(
-                target.doorbell.try_clone().map_err(failed)?,
-                Some(target.eventfd.try_clone().map_err(failed)?),
-            )
-            .map_err(unopened)?;
-            publisher.add_edge(0, fd.try_clone().map_err(failed)?, bell).map_err(unopened)?;
-            self.feeds.push(Feed::new(lines, to.0, publisher));
+        index: usize,
+        shares: &[u32],
+    ) -> Result<Vec<OutputPlan>, DaemonError> {
+        let node = &dataflow.nodes[index];
+        let mut outputs = Vec::with_capacity(node.outputs.len());
+        for (position, output) in node.outputs.iter().enumerate() {
+            let spec = ArenaSpec {
+                outstanding: shares[position].saturating_add(LOANS + LATER_READERS),
+                max_message_bytes: output.max_message_bytes,
+                depth: output.depth,
+            };
+            let ArenaFds { write, read } = arena::create(&spec, hlc_id(self.id, index))
+                .map_err(failed(format!("the arena of `{}/{}`", node.id, output.id)))?;
+            let begins = |chain: &Chain| chain.from == (index as u32, position as u32);
+            // Those who read them have them mapped: a new process goes on in the same segment.
+            let kept = self.nodes.get(index).and_then(|n| n.outputs.get(position)?.origins.clone());
+            let origins = match kept {
+                None if dataflow.chains.iter().any(begins) => {
+                    let made = origins::create();
+                    Some(Arc::new(
+                        made.map_err(failed(format!("the origins of `{}/{}`", node.id, output.id)))?,
+                    ))
+                }
+                kept => kept,
+            };
+            let (write, read) = (Arc::new(write), Arc::new(read));
+            outputs.push(OutputPlan {
+                write,
+                read,
+                spec,
+                taken: LOANS,
+                edges: Vec::new(),
+                next_number: 0,
+                origins,
+            });
         }
-        let fd = Arc::new(fd);
-        self.edges.push(EdgeWiring { from, from_name, number, to, fd, arena: arena.read, view });
-        Ok(self.edges.len() - 1)
+        Ok(outputs)
     }
 }
 
-struct Arena {
-    spec: ArenaSpec,
-    read: Arc<OwnedFd>,
+/// A status page for a node with so many chains.
+pub(crate) fn status_page(
+    node: &Node,
+    chains: usize,
+) -> Result<(Arc<OwnedFd>, Arc<StatusView>), DaemonError> {
+    let what = format!("the status page of node `{}`", node.id);
+    let (inputs, outputs) = (node.inputs.len() as u32, node.outputs.len() as u32);
+    let status = status::create_with_chains(inputs, outputs, chains as u32).map_err(failed(what.clone()))?;
+    let view = StatusView::open(status.as_fd()).map_err(|source| DaemonError::Open { what, source })?;
+    Ok((Arc::new(status), Arc::new(view)))
 }
 
 #[cfg(test)]
 mod tests {
+    use lockfree_ipc::{EdgeSpec, MAX_HELD, Policy};
+
     use super::*;
     use crate::testing::{camera_and_two_readers, input};
 
     #[test]
-    fn an_arena_has_room_for_all_its_readers_at_their_limit() {
+    fn an_arena_has_room_for_all_its_readers_at_their_limit_and_for_some_more() {
         let flow = camera_and_two_readers();
+        let wiring = compile(&flow, DataflowId::new_v4()).unwrap();
         let rings = EdgeSpec::storage(10, Policy::DropOldest) + EdgeSpec::storage(100, Policy::Backpressure);
-        assert_eq!(outstanding(&flow, 0, 0), rings + 2 * MAX_HELD + LOANS);
-        assert_eq!(outstanding(&flow, 0, 1), LOANS);
+        let spare = LOANS + LATER_READERS;
+        let outstanding = |output: usize| wiring.nodes[0].outputs[output].spec.outstanding;
+        assert_eq!(outstanding(0), rings + 2 * MAX_HELD + spare);
+        assert_eq!(outstanding(1), spare);
+        let mut late = input("late", Source::Output { node: 0, output: 0 });
+        assert!(wiring.has_room_for((0, 0), &late));
+        (late.queue_size, late.policy) = (100, QueuePolicy::Backpressure);
+        assert!(!wiring.has_room_for((0, 0), &late));
     }
 
     #[test]
@@ -315,10 +330,21 @@ mod tests {
         let id = DataflowId::new_v4();
         let wiring = compile(&flow, id).unwrap();
         assert_eq!(wiring.feeds.len(), 3);
-        assert!(wiring.edges.iter().all(|e| e.from.is_none()));
-        let (setup, _) = wiring.setup(&flow, 0, id, false);
+        assert!(wiring.edges.values().all(|e| e.from.is_none()));
+        let (setup, _) = wiring.setup(&flow, 0, false, 0);
         assert!(setup.outputs[0].edges.is_empty(), "the node's own sends reach nobody");
         let ids: std::collections::BTreeSet<_> = (0..4).map(|n| hlc_id(id, n)).collect();
         assert_eq!(ids.len(), 4);
+    }
+
+    #[test]
+    fn a_fan_in_has_an_edge_per_source_and_numbers_them() {
+        let mut flow = camera_and_two_readers();
+        flow.nodes[2].inputs[0].more_sources = vec![Source::Output { node: 0, output: 1 }];
+        let wiring = compile(&flow, DataflowId::new_v4()).unwrap();
+        let edges = &wiring.nodes[2].inputs[0].edges;
+        let numbers: Vec<_> =
+            edges.iter().map(|e| (wiring.edges[e].from, wiring.edges[e].to_number)).collect();
+        assert_eq!(numbers, [(Some((0, 0)), 0), (Some((0, 1)), 1)]);
     }
 }

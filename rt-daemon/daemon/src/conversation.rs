@@ -3,20 +3,22 @@
 //! 1. A node is told nothing between its wiring and Start, except that it is refused; what happens meanwhile is
 //!    told after Start, in order.
 //! 2. A node that breaks the protocol is disconnected and ended, because nobody could tell it to stop any more.
-//!    Nothing that it says stops the dataflow.
+//!    Nothing that it says stops the dataflow, except that an operator asks for it.
 
-use std::time::Duration;
+use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use dora_protocol::{
     log::LogLevel,
-    node_link::{ToDaemon, ToNode, VERSION},
+    node_link::{ExtensionCall, ToDaemon, ToNode, VERSION},
+    operator::STOP_ALL,
 };
 use rustix::process::{Pid, Signal};
 use tokio::time::Instant;
 
 use crate::{
     exit::Cause,
-    node_state::{Due, Phase, should_connect},
+    node_link::Outgoing,
+    node_state::{Due, Phase, Role, should_connect},
     options::RtMode,
     stop::Step,
     supervisor::Supervisor,
@@ -39,7 +41,11 @@ impl Supervisor {
                 state.setup = setup;
                 state.main_tid = Some(main_tid);
                 state.clear_due(|due| matches!(due, Due::Startup(_)));
-                if let Some(epoch_ns) = self.epoch_ns {
+                self.warn_of_refusals(node);
+                // An understudy goes when it has its place.
+                if let Some(epoch_ns) = self.epoch_ns
+                    && self.nodes[node].role == Role::Member
+                {
                     self.start_node(node, epoch_ns);
                 }
             }
@@ -52,11 +58,18 @@ impl Supervisor {
                 if outputs.iter().any(|o| *o as usize >= known) {
                     return self.disconnect(node, format!("closed output {outputs:?}, and it has {known}"));
                 }
+                let outputs = outputs.into_iter().map(|output| output as usize);
+                if self.may_come_back(node) {
+                    self.nodes[node].closing.extend(outputs);
+                    self.nodes[node].set_due(Instant::now() + DONE_LINGERS, Due::CloseOutputs);
+                    return;
+                }
                 for output in outputs {
-                    self.close_output(node, output as usize);
+                    self.close_output(node, output);
                 }
                 self.look_for_stragglers();
             }
+            ToDaemon::Attach { .. } => self.disconnect(node, "attached twice".to_owned()),
             ToDaemon::EdgeBroken { input, output, reason } => self.edge_broken(node, input, output, reason),
             ToDaemon::Done => {
                 self.disarm(node);
@@ -66,7 +79,15 @@ impl Supervisor {
                 state.set_due(Instant::now() + DONE_LINGERS, Due::DoneLingers);
             }
             ToDaemon::Extension { request, call } => {
-                let result = self.extensions.call(node, call);
+                let result = match &call {
+                    ExtensionCall::Request { ns, payload } if ns == STOP_ALL => {
+                        let (id, operator) =
+                            (self.dataflow.nodes[node].id.clone(), String::from_utf8_lossy(payload));
+                        self.stop_all(&format!("operator `{operator}` of node `{id}` asked for it"));
+                        Ok(None)
+                    }
+                    _ => self.extensions.call(node, call),
+                };
                 self.tell(node, ToNode::ExtensionReply { request, result });
             }
         }
@@ -91,12 +112,18 @@ impl Supervisor {
             return self.refuse(node, reason.clone(), Cause::Refused(reason));
         }
         self.nodes[node].connected = true;
-        if self.stopping || self.refused.is_some() {
-            return self.refuse(node, "the dataflow was stopped before it started".into(), Cause::NotStarted);
+        if self.stopping || self.refused.is_some() || self.nodes[node].stopping.is_some() {
+            return self.refuse(node, "it was stopped before it could start".into(), Cause::NotStarted);
         }
         self.nodes[node].phase = Phase::Connected;
         let rt = self.options.rt != RtMode::Off;
-        let (setup, fds) = self.wiring.setup(&self.dataflow, node, self.id, rt);
+        self.fold_drained(node);
+        let (setup, fds) = self.wiring.setup(&self.dataflow, node, rt, self.nodes[node].restarts);
+        for input in 0..self.nodes[node].inputs_closed.len() {
+            if self.nodes[node].inputs_closed[input] {
+                self.tell(node, ToNode::InputClosed { input: input as u32 });
+            }
+        }
         if let Some(link) = &self.nodes[node].link
             && !link.send_setup(setup, fds)
         {
@@ -109,33 +136,44 @@ impl Supervisor {
         let state = &mut self.nodes[node];
         state.cause.get_or_insert(cause);
         if let Some(link) = &state.link {
-            link.send(ToNode::Refused { reason });
+            link.send(ToNode::Refused { reason }.into());
         }
         state.stopping = Some(Step::Event);
         state.clear_due(|due| matches!(due, Due::Stop(_)));
-        state.set_due(Instant::now() + self.options.grace, Due::Stop(Step::Term));
+        let grace = state.grace.unwrap_or(self.options.grace);
+        state.set_due(Instant::now() + grace, Due::Stop(Step::Term));
     }
 
-    /// Sends a frame, now or after Start.
+    /// Tells a node something, now or after Start. What its wiring will say anyway is left out until it knows that.
     pub(crate) fn tell(&mut self, node: usize, frame: ToNode) {
+        self.send(node, frame.into());
+    }
+
+    /// As [`tell`](Self::tell), with descriptors.
+    pub(crate) fn tell_with(&mut self, node: usize, frame: ToNode, fds: Vec<Arc<OwnedFd>>) {
+        self.send(node, Outgoing { frame, fds });
+    }
+
+    pub(crate) fn send(&mut self, node: usize, outgoing: Outgoing) {
         let state = &mut self.nodes[node];
         match state.phase {
-            Phase::Silent | Phase::Connected | Phase::Ready => state.pending.push(frame),
+            Phase::Away | Phase::Ended => {}
+            Phase::Silent if is_wiring(&outgoing.frame) => {}
+            Phase::Silent | Phase::Connected | Phase::Ready => state.pending.push(outgoing),
             Phase::Running | Phase::Done => {
                 if let Some(link) = &state.link
-                    && !link.send(frame)
+                    && !link.send(outgoing)
                     && state.phase == Phase::Running
                     && !state.deaf
                 {
                     self.disconnect(node, "does not read its control socket".into());
                 }
             }
-            Phase::Ended => {}
         }
     }
 
     pub(crate) fn link_closed(&mut self, node: usize) {
-        let grace = self.options.grace;
+        let grace = self.grace_of(node);
         let id = self.dataflow.nodes[node].id.clone();
         let state = &mut self.nodes[node];
         if state.phase == Phase::Done || state.living.is_none() {
@@ -167,5 +205,23 @@ impl Supervisor {
         state.link = None;
         state.deaf = true;
         state.signal(Signal::KILL);
+        self.show_out(node);
     }
+}
+
+/// Is it about what the node learns from its wiring, or right after it?
+fn is_wiring(frame: &ToNode) -> bool {
+    matches!(
+        frame,
+        ToNode::InputClosed { .. }
+            | ToNode::EdgeAdded { .. }
+            | ToNode::EdgeClosed { .. }
+            | ToNode::InputAdded { .. }
+            | ToNode::ReaderAdded { .. }
+            | ToNode::ReaderRestarted { .. }
+            | ToNode::ReaderLeft { .. }
+            | ToNode::ReaderGone { .. }
+            | ToNode::ParamUpdate { .. }
+            | ToNode::ParamDeleted { .. }
+    )
 }

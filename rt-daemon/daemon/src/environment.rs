@@ -11,6 +11,7 @@ use std::{
 use dora_protocol::{
     dataflow::{EnvValue, Node, NodeKind},
     env::is_reserved,
+    operator::{ENV_RUNTIME_CONFIG, Operator, OperatorSource, RuntimeConfig},
 };
 
 /// Environment variables by name.
@@ -27,6 +28,11 @@ pub fn managed_python(node: &Node, working_dir: &Path) -> Option<PathBuf> {
     match &node.kind {
         NodeKind::Executable { path, .. } if path.ends_with(".py") && !node.build.is_empty() => {
             Some(working_dir.join(".dora/python-envs").join(node.id.as_str()))
+        }
+        NodeKind::Runtime { operators } if !node.build.is_empty() => {
+            let python = |operator: &Operator| matches!(operator.source, OperatorSource::Python { .. });
+            let folder = || working_dir.join(".dora/python-envs").join(node.id.as_str());
+            operators.iter().any(python).then(folder)
         }
         _ => None,
     }
@@ -76,6 +82,10 @@ pub fn additions(node: &Node, host: &Env) -> (Env, Vec<String>) {
                 )),
             },
         }
+    }
+    // Plain data always is JSON.
+    if let Some(config) = RuntimeConfig::of(node).and_then(|config| serde_json::to_string(&config).ok()) {
+        env.insert(ENV_RUNTIME_CONFIG.to_owned(), config);
     }
     (env, warnings)
 }

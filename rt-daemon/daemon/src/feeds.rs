@@ -11,19 +11,22 @@ use std::{
 use dora_protocol::{NodeId, wire_type};
 use lockfree_ipc::{Header, Publisher, clock};
 
-use crate::{compile::Lines, log_line::Line};
+use crate::{
+    compile::{EdgeId, Lines},
+    log_line::Line,
+};
 
 /// One edge that the daemon sends on.
 pub(crate) struct Feed {
     lines: Lines,
-    reader: usize,
+    edge: EdgeId,
     /// `None` once the reader is gone.
     publisher: Option<Publisher>,
 }
 
 impl Feed {
-    pub(crate) fn new(lines: Lines, reader: usize, publisher: Publisher) -> Self {
-        Self { lines, reader, publisher: Some(publisher) }
+    pub(crate) fn new(lines: Lines, edge: EdgeId, publisher: Publisher) -> Self {
+        Self { lines, edge, publisher: Some(publisher) }
     }
 
     fn send(&mut self, text: &str) {
@@ -74,10 +77,24 @@ impl Feeds {
         }
     }
 
-    /// Lets go of everything that a reader held.
-    pub(crate) fn reader_gone(&self, reader: usize) {
-        for feed in self.lock().iter_mut().filter(|f| f.reader == reader) {
-            feed.publisher = None;
+    /// Further edges, from the next line on.
+    pub(crate) fn add(&self, feeds: Vec<Feed>) {
+        self.lock().extend(feeds);
+    }
+
+    /// Sends no more on an edge, and lets go of everything that its reader held.
+    pub(crate) fn remove(&self, edge: EdgeId) {
+        self.lock().retain(|feed| feed.edge != edge);
+    }
+
+    /// Another process reads an edge from position `head` on: takes back what the one before had.
+    pub(crate) fn reader_restarted(&self, edge: EdgeId, head: u64) {
+        for feed in self.lock().iter_mut().filter(|feed| feed.edge == edge) {
+            // The number that `compile` gave it: each feed has one reader.
+            let impossible = feed.publisher.as_mut().is_some_and(|p| p.reader_restarted(0, head).is_err());
+            if impossible {
+                feed.publisher = None;
+            }
         }
     }
 

@@ -9,10 +9,7 @@
 
 use std::time::Duration;
 
-use dora_protocol::{
-    dataflow::{Dataflow, NodeKind},
-    log::LogLevel,
-};
+use dora_protocol::{dataflow::Dataflow, log::LogLevel};
 use dora_rt::WatchKind;
 
 use crate::{exit::Cause, node_state::Phase, pool::Excess, supervisor::Supervisor};
@@ -34,7 +31,7 @@ pub(crate) struct Limit {
 pub(crate) fn limits(dataflow: &Dataflow) -> Vec<Limit> {
     let mut limits = Vec::new();
     for (node, description) in dataflow.nodes.iter().enumerate() {
-        if !matches!(description.kind, NodeKind::Executable { .. }) {
+        if !description.kind.is_started_node() {
             continue;
         }
         let mut add = |kind, limit: Option<Duration>| {
@@ -58,13 +55,15 @@ impl Supervisor {
     }
 
     fn overdue(&mut self, excess: &Excess) {
-        let Excess { limit: Limit { node, kind, limit }, silent } = *excess;
-        // Its end and this report may have crossed.
-        if self.nodes[node].living.is_none() || self.nodes[node].phase != Phase::Running {
+        let Excess { limit: Limit { node, kind, limit }, silent, since_ns } = *excess;
+        let state = &self.nodes[node];
+        // Its end and this report may have crossed, and another process may have come since.
+        if state.living.is_none() || state.phase != Phase::Running || since_ns < state.started_ns {
             return;
         }
         match kind {
             WatchKind::HandlerLimit => {
+                self.faults.health_check_kills += 1;
                 self.blame(node, Cause::Health { silent, limit });
                 let text = format!("gave no sign of life for {silent:?}");
                 self.kill_for(node, Cause::Health { silent, limit }, text);

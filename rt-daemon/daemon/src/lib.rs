@@ -9,17 +9,28 @@
 //!           node_link (sockets) · logs (pipes) · pidfds · pool (status pages, by a real-time thread)
 //! ```
 
+mod apply;
 mod assemble;
+mod change;
+mod comeback;
 mod compile;
+mod connect;
+pub mod control;
 mod conversation;
 mod cores;
+mod edges;
 pub mod environment;
 mod error;
 mod exit;
 mod extension;
 mod feeds;
+mod former;
 mod guard;
+mod guests;
 mod health;
+pub mod host;
+mod launch;
+mod listener;
 mod log_file;
 mod log_line;
 mod logs;
@@ -34,14 +45,19 @@ mod proc_usage;
 mod program;
 mod propagate;
 pub mod report;
+mod requests;
+mod restart;
+mod rewire;
 mod rt_check;
 mod run;
+mod snapshot;
 mod spawn;
 mod stop;
 mod stopping;
 mod supervisor;
 #[cfg(test)]
 mod testing;
+mod understudy;
 mod wiring;
 
 pub use error::{DaemonError, ProgramError};

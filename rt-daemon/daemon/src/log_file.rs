@@ -42,7 +42,7 @@ pub(crate) struct LogFile {
 }
 
 impl LogFile {
-    /// Creates `<folder>/log_<node>.jsonl`. The folder exists already.
+    /// Creates `<folder>/log_<node>.jsonl`, or goes on in it. The folder exists already.
     pub(crate) fn create(
         folder: &Path,
         node: &str,
@@ -51,13 +51,14 @@ impl LogFile {
     ) -> io::Result<Self> {
         let stem = format!("log_{node}");
         let file = open(&folder.join(format!("{stem}.jsonl")))?;
+        let written = file.metadata().map_or(0, |data| data.len());
         Ok(Self {
             folder: folder.to_owned(),
             stem,
             file: Some(file),
             buffer: Vec::new(),
             buffered_lines: 0,
-            written: 0,
+            written,
             max_size,
             max_rotated: max_rotated.max(1),
             lost: 0,
@@ -191,6 +192,19 @@ mod tests {
         let older = std::fs::read_to_string(dir.path().join("log_cam.2.jsonl")).unwrap();
         assert!(newest.contains("\"message\":\"4\"") && older.contains("\"message\":\"3\""));
         assert_eq!(file.lost(), 0);
+    }
+
+    #[test]
+    fn a_file_that_is_opened_again_goes_on_and_rotates_at_the_same_size() {
+        let dir = tempfile::tempdir().unwrap();
+        for n in 0..3 {
+            let mut file = LogFile::create(dir.path(), "cam", Some(200), 2).unwrap();
+            file.append(&message(&n.to_string()), "stdout", "stdout");
+            file.flush();
+        }
+        assert_eq!(names(dir.path()), ["log_cam.1.jsonl", "log_cam.jsonl"]);
+        let first = std::fs::read_to_string(dir.path().join("log_cam.1.jsonl")).unwrap();
+        assert_eq!(first.lines().count(), 2, "{first}");
     }
 
     #[test]

@@ -32,6 +32,7 @@ use crate::{
     feeds::Feeds,
     log_file::LogFile,
     log_line::{Origin, Splitter, parse},
+    node_state::ProcessId,
     options::RunEvent,
     supervisor::Fact,
 };
@@ -74,6 +75,7 @@ impl Display {
 /// The capture of one node.
 pub(crate) struct Capture {
     pub(crate) index: usize,
+    pub(crate) process: ProcessId,
     pub(crate) node: NodeId,
     pub(crate) dataflow: String,
     pub(crate) min_level: LogLevel,
@@ -142,7 +144,7 @@ impl Capture {
         }
         let tail = std::mem::take(&mut self.tail).into();
         // The supervisor is gone when the run was dropped; then nobody asks.
-        drop(facts.send(Fact::LogsDone { node: self.index, tail }).await);
+        drop(facts.send(Fact::LogsDone { process: self.process, tail }).await);
     }
 
     fn read_some(&mut self, stream: &mut Stream, buffer: &mut [u8]) {

@@ -158,9 +158,13 @@ impl Supervisor {
     /// Starts to listen for a node's call for attention.
     pub(crate) fn listen_for_misses(&mut self, node: usize) -> std::io::Result<()> {
         let Some(attention) = &self.wiring.nodes[node].attention else { return Ok(()) };
+        // It belongs to the place, and hears all its processes.
+        if self.nodes[node].listens_for_misses.is_some() {
+            return Ok(());
+        }
         let bell = crate::spawn::register(attention.try_clone()?, tokio::io::Interest::READABLE)?;
         let facts = self.facts.clone();
-        self.tasks.spawn(async move {
+        let task = self.tasks.spawn(async move {
             while let Ok(mut ready) = bell.readable().await {
                 let mut count = [0; 8];
                 // An empty one is no news; the node cannot make this block.
@@ -171,6 +175,7 @@ impl Supervisor {
                 }
             }
         });
+        self.nodes[node].listens_for_misses = Some(task);
         Ok(())
     }
 

@@ -23,15 +23,22 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use crate::{spawn, supervisor::Fact};
+use crate::{node_state::ProcessId, spawn, supervisor::Fact};
 
 /// Frames waiting for one node.
 pub(crate) const QUEUE: usize = 1024;
 
 /// A frame to a node, with the descriptors that ride on it.
+#[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) frame: ToNode,
     pub(crate) fds: Vec<Arc<OwnedFd>>,
+}
+
+impl From<ToNode> for Outgoing {
+    fn from(frame: ToNode) -> Self {
+        Self { frame, fds: Vec::new() }
+    }
 }
 
 /// What the reading side has to tell.
@@ -55,22 +62,22 @@ impl NodeLink {
     /// the socket is read and [`Said::Closed`] follows.
     pub(crate) fn start(
         socket: OwnedFd,
-        node: usize,
+        process: ProcessId,
         facts: mpsc::Sender<Fact>,
         finish: oneshot::Receiver<()>,
         tasks: &mut tokio::task::JoinSet<()>,
     ) -> io::Result<Self> {
         let socket = Arc::new(spawn::register(socket, Interest::READABLE | Interest::WRITABLE)?);
         let (queue, outgoing) = mpsc::channel(QUEUE);
-        tasks.spawn(read_all(socket.clone(), node, facts, finish));
+        tasks.spawn(read_all(socket.clone(), process, facts, finish));
         tasks.spawn(write_all(socket, outgoing));
         Ok(Self { queue })
     }
 
     /// Queues a frame; `false` when the node has not read the last [`QUEUE`] of them. One that has hung up is no such node: it is
     /// just ending, which the reading side tells.
-    pub(crate) fn send(&self, frame: ToNode) -> bool {
-        let sent = self.queue.try_send(Outgoing { frame, fds: Vec::new() });
+    pub(crate) fn send(&self, outgoing: Outgoing) -> bool {
+        let sent = self.queue.try_send(outgoing);
         !matches!(sent, Err(mpsc::error::TrySendError::Full(_)))
     }
 
@@ -90,7 +97,7 @@ impl NodeLink {
 /// Reads until the other end closes, breaks a rule, or the process is gone and everything it said was read.
 async fn read_all(
     socket: Arc<AsyncFd<OwnedFd>>,
-    node: usize,
+    process: ProcessId,
     facts: mpsc::Sender<Fact>,
     mut finish: oneshot::Receiver<()>,
 ) {
@@ -113,7 +120,7 @@ async fn read_all(
                 (Ok(None), More::End) => Said::Closed,
             };
             let last = !matches!(said, Said::Frame(_));
-            if facts.send(Fact::Said { node, said }).await.is_err() || last {
+            if facts.send(Fact::Said { process, said }).await.is_err() || last {
                 return;
             }
         }

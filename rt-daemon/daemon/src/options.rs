@@ -1,9 +1,14 @@
-//! How a dataflow is to be run, and the handle that stops it.
+//! How a dataflow is to be run, and what it tells meanwhile.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use dora_protocol::log::{LogLevel, LogMessage};
+use dora_protocol::{
+    DataflowId, NodeId,
+    log::{LogLevel, LogMessage},
+};
 use tokio::sync::mpsc;
+
+pub use crate::listener::Listener;
 
 /// Real-time mode of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,9 +22,16 @@ pub enum RtMode {
     BestEffort,
 }
 
+/// Runtime parameters of every node, by name.
+pub type Parameters = BTreeMap<NodeId, BTreeMap<String, serde_json::Value>>;
+
 /// Options of one run.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
+    /// Who gave the dataflow its id already; `None` = a new one.
+    pub id: Option<DataflowId>,
+    /// Told to every process of a node when it starts.
+    pub params: Parameters,
     /// Real-time mode.
     pub rt: RtMode,
     /// Stop gracefully after this long.
@@ -32,6 +44,9 @@ pub struct RunOptions {
     pub grace: Duration,
     /// Where `out/<dataflow id>/log_<node>.jsonl` go; `None` = the dataflow's working directory.
     pub out_dir: Option<PathBuf>,
+    /// Where dynamic nodes come in: that of the process, which runs several dataflows. `None` = one of its own, and only if the
+    /// dataflow has such nodes.
+    pub listener: Option<Listener>,
     /// Told of each node as it is told to go.
     pub observer: Option<mpsc::UnboundedSender<crate::observe::RunningNode>>,
 }
@@ -39,12 +54,15 @@ pub struct RunOptions {
 impl Default for RunOptions {
     fn default() -> Self {
         Self {
+            id: None,
+            params: Parameters::new(),
             rt: RtMode::Off,
             stop_after: None,
             allow_shell_nodes: false,
             uv: false,
             grace: Duration::from_secs(10),
             out_dir: None,
+            listener: None,
             observer: None,
         }
     }
@@ -81,22 +99,4 @@ pub enum RunEvent {
         /// Milliseconds since the run was asked for.
         after_ms: f64,
     },
-}
-
-/// Sent to a running dataflow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopRequest {
-    /// Stop event, grace, SIGTERM, SIGKILL.
-    Graceful,
-    /// SIGKILL now. A node that ends by it has not failed.
-    Kill,
-}
-
-/// The two ends a caller needs.
-#[derive(Debug)]
-pub struct RunHandle {
-    /// To stop it.
-    pub stop: mpsc::UnboundedSender<StopRequest>,
-    /// To watch it.
-    pub events: mpsc::Receiver<RunEvent>,
 }

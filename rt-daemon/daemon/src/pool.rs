@@ -7,8 +7,7 @@
 //!   pool ── plan, commands ──► dora-rt ── eventfd
 //! ```
 //!
-//! 1. A watch is armed once, when its node is told to go, and disarmed once; so room for all commands of a run is
-//!    reserved at its start.
+//! 1. Commands that find no room wait here and go down in order; see [`Pool::flush`].
 //! 2. With `--rt` the thread is always there; without, only if something is to be watched. With nothing armed it
 //!    sleeps for ever.
 //!
@@ -16,6 +15,7 @@
 //! every node: it must never hold up a controller. Dropping the pool stops and joins the thread.
 
 use std::{
+    collections::{BTreeMap, VecDeque},
     future::pending,
     io,
     os::fd::{AsFd, OwnedFd},
@@ -26,9 +26,12 @@ use dora_protocol::{
     dataflow::Dataflow,
     rt::{RtSettings, SchedPolicy, SetupStep},
 };
-use dora_rt::{Command, Event, Executor, Handle, PlanBuilder, ThreadSpec};
+use dora_rt::{Command, Event, Executor, Handle, MailboxFull, PlanBuilder, ThreadSpec};
 use rt_tuning::sched::Policy;
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    time::Instant,
+};
 
 use crate::{
     compile::Wiring,
@@ -41,6 +44,10 @@ use crate::{
 
 /// Its name in `/proc` and in the real-time table.
 const NAME: &str = "dora-rt";
+/// Commands that find room before the thread has taken the first.
+const COMMANDS: usize = 256;
+/// Commands that found none try again this often.
+const RETRY: Duration = Duration::from_millis(5);
 /// Its priority, unless a node has this or a lower one.
 const PRIORITY: u8 = 10;
 
@@ -60,8 +67,13 @@ pub(crate) struct Placing {
 pub(crate) struct Pool {
     executor: Executor,
     told: AsyncFd<OwnedFd>,
-    /// In the order of their numbers in the plan, each with: is it armed?
-    limits: Vec<(Limit, bool)>,
+    /// In the order of their numbers in the plan.
+    limits: Vec<Limit>,
+    /// Since when (CLOCK_MONOTONIC nanoseconds) a node is watched.
+    armed: BTreeMap<usize, u64>,
+    /// Number of the plan.
+    plan: u64,
+    backlog: VecDeque<Command>,
     pub(crate) placing: Placing,
 }
 
@@ -71,6 +83,8 @@ pub(crate) struct Excess {
     pub(crate) limit: Limit,
     /// How long, when it was noticed; whole milliseconds.
     pub(crate) silent: Duration,
+    /// When that handler began, CLOCK_MONOTONIC nanoseconds.
+    pub(crate) since_ns: u64,
 }
 
 impl Pool {
@@ -99,7 +113,7 @@ impl Pool {
             name: NAME.to_owned(),
             cores: placing.cores.clone(),
             scheduling: placing.rt.as_ref().and_then(|rt| Some((Policy::Fifo, rt.priority?))),
-            commands: 1 + 2 * limits.len(),
+            commands: COMMANDS,
         }])
         .map_err(io::Error::other)?;
         let thread = &executor.threads()[0];
@@ -110,6 +124,26 @@ impl Pool {
             fix: e.fix.clone(),
         };
         placing.setup = thread.refused.iter().map(step).collect();
+        let told = spawn::register(thread.events.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
+        let mut pool = Self {
+            executor,
+            told,
+            limits: Vec::new(),
+            armed: BTreeMap::new(),
+            plan: 0,
+            backlog: VecDeque::new(),
+            placing,
+        };
+        pool.install(wiring, limits)?;
+        Ok(pool)
+    }
+
+    /// The limits are these from now on; who is watched stays so.
+    pub(crate) fn change(&mut self, dataflow: &Dataflow, wiring: &Wiring) -> io::Result<()> {
+        self.install(wiring, limits(dataflow))
+    }
+
+    fn install(&mut self, wiring: &Wiring, limits: Vec<Limit>) -> io::Result<()> {
         let mut plan = PlanBuilder::new();
         for node in &wiring.nodes {
             plan.node(node.view.as_ref().clone());
@@ -118,35 +152,56 @@ impl Pool {
             let limit_ns = u64::try_from(limit.limit.as_nanos()).unwrap_or(u64::MAX);
             plan.watch(limit.node as u32, limit.kind, limit_ns).map_err(io::Error::other)?;
         }
-        let told = spawn::register(thread.events.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
-        let limits = limits.into_iter().map(|limit| (limit, false)).collect();
-        let pool = Self { executor, told, limits, placing };
-        pool.send(Command::Install(plan.build(0)));
-        Ok(pool)
+        self.plan += 1;
+        self.limits = limits;
+        self.send(Command::Install(plan.build(self.plan)));
+        for (node, started_ns) in self.armed.clone() {
+            self.switch(node, |watch| Command::Arm { watch, started_ns });
+        }
+        Ok(())
     }
 
     /// Watches a node from `started_ns` (CLOCK_MONOTONIC) on.
     pub(crate) fn arm(&mut self, node: usize, started_ns: u64) {
-        self.switch(node, true, |watch| Command::Arm { watch, started_ns });
+        if self.armed.insert(node, started_ns) != Some(started_ns) {
+            self.switch(node, |watch| Command::Arm { watch, started_ns });
+        }
     }
 
     /// Watches a node no more. What was noticed before may still come up.
     pub(crate) fn disarm(&mut self, node: usize) {
-        self.switch(node, false, |watch| Command::Disarm { watch });
+        if self.armed.remove(&node).is_some() {
+            self.switch(node, |watch| Command::Disarm { watch });
+        }
     }
 
-    fn switch(&mut self, node: usize, on: bool, command: impl Fn(u32) -> Command) {
+    fn switch(&mut self, node: usize, command: impl Fn(u32) -> Command) {
         for watch in 0..self.limits.len() {
-            let (limit, armed) = &mut self.limits[watch];
-            if limit.node == node && std::mem::replace(armed, on) != on {
+            if self.limits[watch].node == node {
                 self.send(command(watch as u32));
             }
         }
     }
 
-    fn send(&self, command: Command) {
-        let sent = self.thread().mailbox.send(command);
-        assert!(sent.is_ok(), "invariant 1: there is room for every command of a run");
+    fn send(&mut self, command: Command) {
+        self.backlog.push_back(command);
+        self.flush();
+    }
+
+    /// Hands down what found no room before, and frees plans that have come up.
+    pub(crate) fn flush(&mut self) {
+        while self.thread().events.retired().is_some() {}
+        while let Some(command) = self.backlog.pop_front() {
+            if let Err(MailboxFull(command)) = self.thread().mailbox.send(command) {
+                self.backlog.push_front(command);
+                return;
+            }
+        }
+    }
+
+    /// When to flush again; `None` when nothing waits.
+    pub(crate) fn flush_at(&self) -> Option<Instant> {
+        (!self.backlog.is_empty()).then(|| Instant::now() + RETRY)
     }
 
     fn thread(&self) -> &Handle {
@@ -158,9 +213,11 @@ impl Pool {
         let events = &self.thread().events;
         events.acknowledge();
         let mut found = Vec::new();
-        while let Some(Event::WatchFired { watch, since_ns, now_ns, .. }) = events.next() {
+        while let Some(Event::WatchFired { plan, watch, since_ns, now_ns, .. }) = events.next() {
             let silent = Duration::from_millis(now_ns.saturating_sub(since_ns) / 1_000_000);
-            found.push(Excess { limit: self.limits[watch as usize].0.clone(), silent });
+            // Of a former plan: the node is watched anew, so it will be told again.
+            let limit = self.limits.get(watch as usize).filter(|_| plan == self.plan).cloned();
+            found.extend(limit.map(|limit| Excess { limit, silent, since_ns }));
         }
         found
     }
@@ -252,12 +309,35 @@ mod tests {
         pool.arm(0, started_ns);
         pool.arm(1, started_ns);
         has_told(Some(&pool)).await;
-        let [Excess { limit, silent }] = &pool.excesses()[..] else { panic!("one excess") };
+        let [Excess { limit, silent, .. }] = &pool.excesses()[..] else { panic!("one excess") };
         assert_eq!(limit.node, 1);
         assert!(*silent >= Duration::from_millis(3), "{silent:?}");
         pool.disarm(1);
         pool.disarm(1);
         assert!(pool.excesses().is_empty());
+        assert_eq!(pool.lost(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_is_watched_stays_so_under_other_limits() {
+        let mut flow = dataflow(vec![node("a", "x"), node("b", "x")]);
+        flow.nodes[1].health_check_timeout = Some(Duration::from_millis(200));
+        let wiring = compile(&flow, dora_protocol::DataflowId::new_v4()).unwrap();
+        let mut pool = Pool::start(&flow, &wiring, RtMode::Off, &[]).unwrap().unwrap();
+        pool.arm(1, lockfree_ipc::clock::monotonic_ns());
+        flow.nodes[1].health_check_timeout = Some(Duration::from_millis(3));
+        pool.change(&flow, &wiring).unwrap();
+        // The former plan comes up, too.
+        let mut found = Vec::new();
+        while found.is_empty() {
+            has_told(Some(&pool)).await;
+            found = pool.excesses();
+        }
+        let [Excess { limit, .. }] = &found[..] else { panic!("one excess") };
+        assert_eq!((limit.node, limit.limit), (1, Duration::from_millis(3)));
+        for _ in 0..1000 {
+            pool.change(&flow, &wiring).unwrap();
+        }
         assert_eq!(pool.lost(), 0);
     }
 }

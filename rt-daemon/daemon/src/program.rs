@@ -12,6 +12,7 @@ use std::{
 use dora_protocol::{
     dataflow::{Node, NodeKind},
     env::IN_PATH,
+    operator::{Operator, OperatorSource},
 };
 
 use crate::{
@@ -75,7 +76,41 @@ pub(crate) fn resolve(
             }));
             Ok(Some(program))
         }
+        NodeKind::Runtime { operators } => runtime(node, operators, dataflow_dir, env, options).map(Some),
     }
+}
+
+/// The process that hosts operators: `dora runtime`, or the interpreter with the runtime of the Python package.
+fn runtime(
+    node: &Node,
+    operators: &[Operator],
+    dataflow_dir: &Path,
+    env: &Env,
+    options: &RunOptions,
+) -> Result<Program, ProgramError> {
+    let working_dir = node.working_dir.as_deref().unwrap_or(dataflow_dir);
+    for Operator { source, .. } in operators {
+        let candidates = source.candidates(working_dir);
+        if !candidates.iter().any(|file| file.is_file()) {
+            let (OperatorSource::Python { source: path } | OperatorSource::SharedLibrary { path }) = source;
+            return Err(missing(node, path, &candidates[0], &candidates[1..]));
+        }
+    }
+    if let Some(Operator { source: OperatorSource::Python { source }, .. }) = operators.first() {
+        let managed = managed_python(node, dataflow_dir).filter(|_| options.uv);
+        let mut program = python(node, source, working_dir, env, options.uv, managed)?;
+        // The runtime loads the scripts itself.
+        program.args.pop();
+        program.args.extend(["-c".into(), "from dora import start_runtime; start_runtime()".into()]);
+        return Ok(program);
+    }
+    let own = std::env::current_exe().ok().filter(|file| file.file_stem().is_some_and(|stem| stem == "dora"));
+    let file = match own {
+        Some(file) => file,
+        // This daemon is part of another program.
+        None => executable(node, "dora", working_dir, env)?,
+    };
+    Ok(Program { file, args: vec!["runtime".into()], environment: None, warnings: Vec::new() })
 }
 
 fn executable(node: &Node, path: &str, working_dir: &Path, env: &Env) -> Result<PathBuf, ProgramError> {
@@ -292,6 +327,44 @@ mod tests {
         let file = place.file("clone/tool", 0o755);
         let found = place.resolve(&node, &RunOptions::default()).unwrap().file;
         assert_eq!(fs::canonicalize(found).unwrap(), fs::canonicalize(file).unwrap());
+    }
+
+    fn runtime_node(sources: Vec<OperatorSource>) -> Node {
+        let operator = |source| Operator {
+            id: "op".parse().unwrap(),
+            at: Default::default(),
+            source,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            budget_ns: None,
+        };
+        let operators = sources.into_iter().map(operator).collect();
+        Node { kind: NodeKind::Runtime { operators }, ..node("rt", "") }
+    }
+
+    #[test]
+    fn a_runtime_needs_its_libraries_and_is_the_dora_command() {
+        let place = place();
+        let dora = place.file("bin/dora", 0o755);
+        let node = runtime_node(vec![OperatorSource::SharedLibrary { path: "filter".into() }]);
+        let text = place.resolve(&node, &RunOptions::default()).unwrap_err().to_string();
+        let name = format!("{}filter{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+        assert!(text.contains(&name) && text.contains("`rt`"), "{text}");
+        place.file(&format!("flow/{name}"), 0o644);
+        let program = place.resolve(&node, &RunOptions::default()).unwrap();
+        assert_eq!((program.file, program.args), (dora, vec!["runtime".to_owned()]));
+    }
+
+    #[test]
+    fn python_operators_run_under_the_interpreter_of_their_node() {
+        let place = place();
+        let python = place.file("bin/python3", 0o755);
+        let node = runtime_node(vec![OperatorSource::Python { source: "op.py".into() }]);
+        assert!(place.resolve(&node, &RunOptions::default()).is_err(), "the script is not there");
+        place.file("flow/op.py", 0o644);
+        let program = place.resolve(&node, &RunOptions::default()).unwrap();
+        assert_eq!((program.file, &program.args[..2]), (python, &["-u".to_owned(), "-c".to_owned()][..]));
+        assert!(program.args[2].contains("start_runtime()"), "{:?}", program.args);
     }
 
     #[test]

@@ -6,7 +6,8 @@ use dora_protocol::{dataflow::Source, log::LogLevel, node_link::ToNode};
 use tokio::time::Instant;
 
 use crate::{
-    node_state::{Due, NodeState, Phase},
+    edges::comes_from,
+    node_state::{Due, Phase},
     supervisor::Supervisor,
 };
 
@@ -16,9 +17,26 @@ impl Supervisor {
         if std::mem::replace(&mut self.nodes[node].outputs_closed[output], true) {
             return;
         }
-        let readers: Vec<_> = self.wiring.edges_from(node, Some(output)).map(|e| e.to).collect();
+        let edges = self.wiring.edges_from(node, Some(output));
+        let readers: Vec<_> = self.wiring.readers((node, output)).collect();
         for (reader, input) in readers {
-            self.close_input(reader, input);
+            self.close_if_over(reader, input);
+        }
+        for id in edges {
+            // Whoever reads from others as well is told of this edge alone; for all others the closed input says it.
+            let Some(edge) = self.wiring.edges.get_mut(&id) else { continue };
+            if self.nodes[edge.to.0].inputs_closed[edge.to.1] {
+                edge.closed = true;
+            } else {
+                self.end_edge(id);
+            }
+        }
+    }
+
+    /// Closes an input when nothing that feeds it will send any more.
+    pub(crate) fn close_if_over(&mut self, node: usize, input: usize) {
+        if self.is_input_over(node, input) {
+            self.close_input(node, input);
         }
     }
 
@@ -26,6 +44,45 @@ impl Supervisor {
         if !std::mem::replace(&mut self.nodes[node].inputs_closed[input], true) {
             self.tell(node, ToNode::InputClosed { input: input as u32 });
         }
+    }
+
+    fn is_input_over(&self, node: usize, input: usize) -> bool {
+        let plan = &self.wiring.nodes[node].inputs[input];
+        plan.sources.iter().all(|source| self.is_source_over(source, (node, input)))
+    }
+
+    /// Which inputs of a node are closed, whether or not it was told.
+    pub(crate) fn inputs_over(&self, node: usize) -> Vec<bool> {
+        (0..self.wiring.nodes[node].inputs.len()).map(|input| self.is_input_over(node, input)).collect()
+    }
+
+    fn is_source_over(&self, source: &Source, to: (usize, usize)) -> bool {
+        match source {
+            Source::Timer { .. } => false,
+            Source::Output { node, output } => {
+                let (node, output) = (*node as usize, *output as usize);
+                // One that wrote nonsense is not read any more.
+                let edges = self.wiring.nodes[to.0].inputs[to.1].edges.iter();
+                let latest = edges
+                    .filter_map(|id| self.wiring.edges.get(id))
+                    .rfind(|edge| edge.from == Some((node, output)));
+                let broken = latest.is_some_and(|edge| edge.broken.is_some());
+                broken || self.nodes[node].outputs_closed[output]
+            }
+            Source::Logs { node: Some(of), .. } => {
+                let named = self.members().find(|node| self.dataflow.nodes[*node].id == *of);
+                named.is_none_or(|node| self.nodes[node].is_ended())
+            }
+            // Nodes that listen to all others do not keep each other alive.
+            Source::Logs { node: None, .. } => {
+                self.members().all(|node| self.nodes[node].is_ended() || self.listens_to_all(node))
+            }
+        }
+    }
+
+    fn listens_to_all(&self, node: usize) -> bool {
+        let inputs = &self.wiring.nodes[node].inputs;
+        inputs.iter().flat_map(|i| &i.sources).any(|s| matches!(s, Source::Logs { node: None, .. }))
     }
 
     pub(crate) fn close_all_outputs(&mut self, node: usize) {
@@ -38,19 +95,18 @@ impl Supervisor {
     pub(crate) fn propagate_end(&mut self, node: usize) {
         self.tell_of_failure(node);
         self.close_all_outputs(node);
-        // Outputs that carry the node's printed lines are sent by the daemon.
-        for (reader, input) in self.inputs_fed_by(node) {
-            self.close_input(reader, input);
-        }
         self.close_log_inputs();
-        let senders: Vec<_> =
-            self.wiring.edges_to(node).filter_map(|e| e.from.map(|(n, o)| (n, o, e.number))).collect();
-        for (sender, output, edge) in senders {
-            if sender != node {
-                self.tell(sender, ToNode::ReaderGone { output: output as u32, edge });
+        self.forget_left_edges(node);
+        for id in self.wiring.edges_to(node) {
+            let from_itself = self.wiring.edges[&id].from.is_some_and(|(sender, _)| sender == node);
+            if !from_itself && self.wiring.edges[&id].broken.is_none() {
+                self.reader_gone(id);
             }
         }
-        self.feeds.reader_gone(node);
+        self.drop_extensions(node);
+    }
+
+    pub(crate) fn drop_extensions(&mut self, node: usize) {
         for dropped in self.extensions.node_ended(node) {
             self.tell(dropped.reader, ToNode::ExtensionDropped { ns: dropped.ns, keys: dropped.keys });
         }
@@ -61,9 +117,12 @@ impl Supervisor {
         let id = self.dataflow.nodes[node].id.clone();
         let root = self.nodes[node].caused_by.clone().unwrap_or_else(|| id.to_string());
         let mut affected: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
-        for (reader, input) in self.inputs_fed_by(node) {
-            if reader != node && !self.nodes[reader].inputs_closed[input] {
-                affected.entry(reader).or_default().push(input as u32);
+        for reader in self.members().filter(|reader| *reader != node) {
+            for (input, plan) in self.wiring.nodes[reader].inputs.iter().enumerate() {
+                let fed = plan.sources.iter().any(|source| comes_from(source, node));
+                if fed && !self.nodes[reader].inputs_closed[input] {
+                    affected.entry(reader).or_default().push(input as u32);
+                }
             }
         }
         for (reader, inputs) in affected {
@@ -72,39 +131,18 @@ impl Supervisor {
         }
     }
 
-    /// All inputs that name an output of `node` as their source, whoever really sends on it.
-    fn inputs_fed_by(&self, node: usize) -> Vec<(usize, usize)> {
-        let of = |source: &Source| matches!(source, Source::Output { node: n, .. } if *n as usize == node);
-        let inputs = |(index, n): (usize, &dora_protocol::dataflow::Node)| {
-            let fed: Vec<_> =
-                n.inputs.iter().enumerate().filter(|(_, i)| of(&i.source)).map(|(i, _)| (index, i)).collect();
-            fed
-        };
-        self.dataflow.nodes.iter().enumerate().flat_map(inputs).collect()
-    }
-
-    /// A log input ends when all nodes that it listens to have ended. Nodes that listen to all others do not keep
-    /// each other alive.
+    /// A log input ends when all nodes that it listens to have ended.
     fn close_log_inputs(&mut self) {
-        let listens_to_all = |n: &dora_protocol::dataflow::Node| {
-            n.inputs.iter().any(|i| matches!(i.source, Source::Logs { node: None, .. }))
-        };
-        let flow = self.dataflow.clone();
-        let ended = |s: &Self, index: usize| s.nodes[index].is_ended();
-        let others_ended = (0..flow.nodes.len()).all(|i| ended(self, i) || listens_to_all(&flow.nodes[i]));
-        for (reader, node) in flow.nodes.iter().enumerate() {
-            for (position, input) in node.inputs.iter().enumerate() {
-                let over = match &input.source {
-                    Source::Logs { node: None, .. } => others_ended,
-                    Source::Logs { node: Some(of), .. } => {
-                        flow.nodes.iter().position(|n| n.id == *of).is_none_or(|i| ended(self, i))
-                    }
-                    _ => false,
-                };
-                if over {
-                    self.close_input(reader, position);
+        let mut over = Vec::new();
+        for reader in self.members() {
+            for (input, plan) in self.wiring.nodes[reader].inputs.iter().enumerate() {
+                if plan.sources.iter().any(|s| matches!(s, Source::Logs { .. })) {
+                    over.push((reader, input));
                 }
             }
+        }
+        for (reader, input) in over {
+            self.close_if_over(reader, input);
         }
     }
 
@@ -112,48 +150,59 @@ impl Supervisor {
     pub(crate) fn edge_broken(
         &mut self,
         node: usize,
-        input: Option<u32>,
+        input: Option<(u32, u32)>,
         output: Option<(u32, u32)>,
         reason: String,
     ) {
         let found = match (input, output) {
-            (Some(input), _) => self.wiring.nodes[node].inputs.get(input as usize).copied().flatten(),
-            (None, Some((output, number))) => self
-                .wiring
-                .edges
-                .iter()
-                .position(|e| e.from == Some((node, output as usize)) && e.number == number),
+            (Some((input, number)), _) => {
+                let edges = self.wiring.nodes[node].inputs.get(input as usize).map(|plan| plan.edges.clone());
+                edges.into_iter().flatten().find(|id| self.wiring.edges[id].to_number == number)
+            }
+            (None, Some((output, number))) => {
+                let edges = self.wiring.edges_from(node, Some(output as usize));
+                edges.into_iter().find(|id| self.wiring.edges[id].number == number)
+            }
             (None, None) => None,
         };
-        let Some(edge) = found else {
-            return self.disconnect(node, format!("reported a broken edge that does not exist ({reason})"));
+        let Some(id) = found else {
+            // An edge that was folded meanwhile is no lie.
+            let known = input.is_some_and(|(i, n)| self.had_edge(node, i, n)) || output.is_some();
+            if !known {
+                self.disconnect(node, format!("reported a broken edge that does not exist ({reason})"));
+            }
+            return;
         };
-        let (reader, position) = self.wiring.edges[edge].to;
+        let (reader, position) = self.wiring.edges[&id].to;
         let target = &self.dataflow.nodes[reader];
         let text = format!(
             "the edge from `{}` to `{}/{}` was closed: {reason}",
-            self.wiring.edges[edge].from_name, target.id, target.inputs[position].id
+            self.wiring.edges[&id].from_name, target.id, target.inputs[position].id
         );
-        if self.broken[edge].is_none() {
+        if self.wiring.edges[&id].broken.is_none() {
             self.display.system(LogLevel::Warn, Some(&self.dataflow.nodes[node].id), text.clone());
             self.warnings.push(text);
-            self.broken[edge] = Some(reason);
         }
-        self.close_input(reader, position);
-        if let Some((sender, output)) = self.wiring.edges[edge].from.filter(|(sender, _)| *sender != node) {
-            let edge = self.wiring.edges[edge].number;
-            self.tell(sender, ToNode::ReaderGone { output: output as u32, edge });
+        self.wiring.edges.get_mut(&id).into_iter().for_each(|edge| edge.broken = Some(reason.clone()));
+        self.close_if_over(reader, position);
+        if self.wiring.edges[&id].from.is_some_and(|(sender, _)| sender != node) {
+            self.reader_gone(id);
         }
+    }
+
+    fn had_edge(&self, node: usize, input: u32, number: u32) -> bool {
+        self.wiring.nodes[node].inputs.get(input as usize).is_some_and(|plan| number < plan.next_number)
     }
 
     /// When one node is left whose last input has closed, it gets a limited time to finish.
     pub(crate) fn look_for_stragglers(&mut self) {
-        let mut alive = self.nodes.iter().enumerate().filter(|(_, n)| !n.is_ended());
-        let (Some((last, state)), None) = (alive.next(), alive.next()) else { return };
-        let node = &self.dataflow.nodes[last];
+        let alive: Vec<_> = self.members().filter(|node| !self.nodes[*node].is_ended()).collect();
+        let [last] = alive[..] else { return };
+        let (node, state) = (&self.dataflow.nodes[last], &self.nodes[last]);
         let timers_count = !self.dataflow.exit_when_nodes_finish;
         let waits = state.dues.iter().any(|(_, due)| *due == Due::Straggler);
-        if waits || state.stopping.is_some() || !state.lost_all_inputs(node, timers_count) {
+        let inputs = &self.wiring.nodes[last].inputs;
+        if waits || state.stopping.is_some() || !state.lost_all_inputs(inputs, timers_count) {
             return;
         }
         if let Some(grace) =
@@ -165,26 +214,9 @@ impl Supervisor {
 
     /// The last point where the first is allowed to be wrong: a node that said `Done` and lingers.
     pub(crate) fn done_lingers(&mut self, node: usize) {
-        if self.nodes[node].phase == Phase::Done {
+        if self.nodes[node].phase == Phase::Done && !self.may_come_back(node) {
             self.close_all_outputs(node);
             self.look_for_stragglers();
-        }
-    }
-
-    /// Dynamic nodes are not started in a one-shot run and cannot join it.
-    pub(crate) fn absent_nodes(&mut self) {
-        let absent: Vec<usize> = (0..self.nodes.len())
-            .filter(|i| self.dataflow.nodes[*i].kind == dora_protocol::dataflow::NodeKind::Dynamic)
-            .filter(|i| !NodeState::is_ended(&self.nodes[*i]))
-            .collect();
-        for node in absent {
-            let id = self.dataflow.nodes[node].id.clone();
-            let text = format!(
-                "node `{id}` is `path: dynamic`: it is not started and cannot join here, so its outputs are closed"
-            );
-            self.display.system(LogLevel::Warn, Some(&id), text.clone());
-            self.warnings.push(text);
-            self.never_started(node, None);
         }
     }
 }

@@ -81,6 +81,8 @@ pub struct EdgeReport {
     pub broken: Option<String>,
     /// From send to take.
     pub latency: Percentiles,
+    /// Of that: while the reader took others that were sent later or waited with it.
+    pub queue_wait: Percentiles,
     /// Declared deadline.
     pub deadline_us: Option<f64>,
     /// Taken later than that.
@@ -183,13 +185,15 @@ pub struct TimerReport {
 }
 
 /// One node.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct NodeReport {
     /// Its id.
     pub node: String,
-    /// Process id, when it was started.
+    /// Process id of the latest process, when it was started.
     pub pid: Option<u32>,
-    /// `0`, an exit code, or `signal SIGKILL`.
+    /// How often it was restarted, by its policy or the user.
+    pub restarts: u32,
+    /// `0`, an exit code, or `signal SIGKILL`; `dynamic` for a process that somebody else started.
     pub exit: String,
     /// Why it counts as failed.
     pub error: Option<String>,

@@ -34,7 +34,7 @@ impl Supervisor {
         let mut asked = self.own_threads(&mut table.threads);
         let flow = self.dataflow.clone();
         for (node, state) in flow.nodes.iter().zip(&self.nodes) {
-            let Some(pid) = state.speaker.or(state.pid).filter(|_| !state.is_ended()) else { continue };
+            let Some(pid) = state.speaker.or(state.pid).filter(|_| state.living.is_some()) else { continue };
             let wish = Wish::of_node(node, state.main_tid);
             match read_back(pid) {
                 Ok((threads, process)) => {
@@ -48,6 +48,19 @@ impl Supervisor {
         self.rt_table = Some(table);
         self.warn_of_throttling();
         self.decide(asked)
+    }
+
+    /// A process that came when the dataflow was running is not refused any more; what it did not get is told.
+    pub(crate) fn warn_of_refusals(&mut self, node: usize) {
+        if self.options.rt == RtMode::Off || !self.nodes[node].late {
+            return;
+        }
+        let id = self.dataflow.nodes[node].id.clone();
+        let refused = self.nodes[node].setup.iter().filter_map(|step| refused_step(id.as_str(), step));
+        for text in refused.map(|problem| sentence(&problem)).collect::<Vec<_>>() {
+            self.display.system(LogLevel::Warn, Some(&id), text.clone());
+            self.warnings.push(text);
+        }
     }
 
     /// The daemon's own threads. Only its real-time thread has a wish, and only its problems are returned.

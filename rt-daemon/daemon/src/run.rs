@@ -4,45 +4,34 @@
 //! node is that node's row in the report; the others go on.
 
 use std::{
-    collections::VecDeque,
-    os::fd::OwnedFd,
+    collections::{BTreeMap, VecDeque},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use dora_protocol::{
-    DataflowId,
-    dataflow::{Dataflow, Node},
-    log::LogLevel,
-    node_link::{ENV_NODE_CONFIG, NodeEnv, VERSION},
-};
+use dora_protocol::{DataflowId, control::FtStats, dataflow::Dataflow, log::LogLevel};
 use lockfree_ipc::clock;
 use rustix::process::Pid;
-use tokio::{
-    io::Interest,
-    sync::{mpsc, oneshot},
-    task::JoinSet,
-    time::Instant,
-};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
 use crate::{
     compile::compile,
-    environment::{self, Env},
+    control::Control,
+    environment,
     error::DaemonError,
     extension::Extensions,
     feeds::Feeds,
-    log_file::LogFile,
-    logs::{Capture, Display},
-    node_link::NodeLink,
-    node_state::{Due, Living, NodeState},
-    options::{RunEvent, RunOptions, StopRequest},
+    former::Former,
+    launch::{self, Launch},
+    logs::Display,
+    node_state::NodeState,
+    options::{RunEvent, RunOptions},
     own_rt::OwnSetup,
     pool::Pool,
-    program::{self, Program},
     report::RunReport,
-    spawn::{self, Process, Request, Spawner},
-    supervisor::{Fact, Supervisor},
+    spawn::{self, Spawner},
+    supervisor::Supervisor,
 };
 
 /// Facts waiting for the supervisor; who has more to say waits.
@@ -59,15 +48,13 @@ const FACTS: usize = 256;
 pub async fn run(
     dataflow: Dataflow,
     options: RunOptions,
-    stop: mpsc::UnboundedReceiver<StopRequest>,
+    control: mpsc::UnboundedReceiver<Control>,
     events: mpsc::Sender<RunEvent>,
 ) -> Result<RunReport, DaemonError> {
     let called_ns = clock::monotonic_ns();
-    let id = DataflowId::now_v7();
+    let id = options.id.unwrap_or_else(DataflowId::now_v7);
     let mut dataflow = dataflow;
-    // The parent folder of `flow.yml` is the empty path.
-    dataflow.working_dir = std::path::absolute(Path::new(".").join(&dataflow.working_dir))
-        .map_err(|source| DaemonError::Machinery { what: "in the working directory", source })?;
+    dataflow.working_dir = absolute(&dataflow.working_dir)?;
     let display = Arc::new(Display::new(events));
     let launches = launches(&dataflow, &options, &display)?;
     // Before anything is pinned: its thread passes its cores on to the nodes.
@@ -80,20 +67,37 @@ pub async fn run(
     let pool = Pool::start(&dataflow, &wiring, options.rt, &existing)?;
     let folder = log_folder(&dataflow, &options, id)?;
     let (facts, received) = mpsc::channel(FACTS);
+    let mut nodes: Vec<_> = dataflow.nodes.iter().map(NodeState::new).collect();
+    for (state, launch) in nodes.iter_mut().zip(launches) {
+        state.launch = launch;
+    }
     let mut supervisor = Supervisor {
         id,
-        nodes: dataflow.nodes.iter().map(NodeState::new).collect(),
-        broken: vec![None; wiring.edges.len()],
+        nodes,
+        live: dataflow.clone(),
         dataflow: Arc::new(dataflow),
+        params: options.params.clone(),
         options,
         wiring,
+        former: Former::default(),
+        faults: FtStats::default(),
         display,
         feeds,
         extensions: Extensions::default(),
         facts,
         tasks: JoinSet::new(),
+        processes: BTreeMap::new(),
+        last_process: 0,
+        spawner,
+        folder,
+        existing,
         pool,
+        guests: None,
+        to_start: VecDeque::new(),
+        operation: None,
+        waiting: VecDeque::new(),
         called_ns,
+        called_at: Instant::now(),
         epoch_ns: None,
         stop_at: None,
         stopping: false,
@@ -102,12 +106,11 @@ pub async fn run(
         refused: None,
         warnings: Vec::new(),
     };
-    for (node, launch) in launches.into_iter().enumerate() {
-        if let Some(launch) = launch {
-            supervisor.launch(node, launch, &spawner, &folder, &existing).await?;
-        }
+    supervisor.open_for_guests();
+    for node in 0..supervisor.nodes.len() {
+        supervisor.launch(node).await?;
     }
-    let outcome = supervisor.run(received, stop).await;
+    let outcome = supervisor.run(received, control).await;
     supervisor.settle().await;
     let orphans = spawn::sweep_orphans(&id.to_string());
     if orphans > 0 {
@@ -117,10 +120,10 @@ pub async fn run(
     outcome.map(|()| supervisor.report())
 }
 
-/// Program and environment of a node.
-struct Launch {
-    program: Program,
-    env: Env,
+/// The parent folder of `flow.yml` is the empty path.
+pub(crate) fn absolute(folder: &Path) -> Result<PathBuf, DaemonError> {
+    std::path::absolute(Path::new(".").join(folder))
+        .map_err(|source| DaemonError::Machinery { what: "in the working directory", source })
 }
 
 /// Finds all programs, or names all that are missing.
@@ -128,26 +131,14 @@ fn launches(
     dataflow: &Dataflow,
     options: &RunOptions,
     display: &Display,
-) -> Result<Vec<Option<Launch>>, DaemonError> {
+) -> Result<Vec<Option<Arc<Launch>>>, DaemonError> {
     let host = environment::of_host();
     let mut errors = Vec::new();
     let mut launches = Vec::new();
     for node in &dataflow.nodes {
-        let (mut env, mut warnings) = environment::additions(node, &host);
-        let mut whole = host.clone();
-        whole.extend(env.clone());
-        match program::resolve(node, &dataflow.working_dir, &whole, options) {
-            Ok(program) => {
-                warnings.extend(program.iter().flat_map(|p| p.warnings.clone()));
-                if let Some(folder) = program.as_ref().and_then(|program| program.environment.as_ref()) {
-                    environment::activate(&mut env, &host, folder);
-                }
-                launches.push(program.map(|program| Launch { program, env }));
-            }
+        match launch::find(node, &dataflow.working_dir, &host, options, display) {
+            Ok(launch) => launches.push(launch),
             Err(error) => errors.push(error),
-        }
-        for warning in warnings {
-            display.system(LogLevel::Warn, Some(&node.id), warning);
         }
     }
     if errors.is_empty() { Ok(launches) } else { Err(DaemonError::Programs(errors)) }
@@ -176,119 +167,4 @@ impl Supervisor {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
-
-    async fn launch(
-        &mut self,
-        node: usize,
-        launch: Launch,
-        spawner: &Spawner,
-        folder: &Path,
-        existing: &[usize],
-    ) -> Result<(), DaemonError> {
-        let description = self.dataflow.nodes[node].clone();
-        let machinery = |what| move |source| DaemonError::Machinery { what, source };
-        let log = &description.log;
-        let file = LogFile::create(folder, description.id.as_str(), log.max_size, log.max_rotated)
-            .map_err(|source| DaemonError::LogFolder { path: folder.to_owned(), source })?;
-        let (ours, theirs) = spawn::socket_pair().map_err(machinery("the socket of a node"))?;
-        let request = self.request(&description, launch, theirs, existing)?;
-        let program = request.file.display().to_string();
-        let process = match spawner.spawn(request).await {
-            Ok(process) => process,
-            Err(e) => {
-                self.never_started(node, Some(spawn_error(&program, &e)));
-                return Ok(());
-            }
-        };
-        let capture = Capture {
-            index: node,
-            node: description.id.clone(),
-            dataflow: self.id.to_string(),
-            min_level: log.min_level.unwrap_or(LogLevel::Stdout),
-            file,
-            display: self.display.clone(),
-            feeds: self.feeds.clone(),
-            tail: VecDeque::new(),
-        };
-        self.watch(node, &description, process, ours, capture).map_err(machinery("the watch of a node"))
-    }
-
-    fn request(
-        &self,
-        node: &Node,
-        launch: Launch,
-        socket: OwnedFd,
-        existing: &[usize],
-    ) -> Result<Request, DaemonError> {
-        use std::os::fd::AsRawFd;
-        let config = NodeEnv {
-            version: VERSION,
-            dataflow_id: self.id,
-            node_id: node.id.clone(),
-            socket_fd: socket.as_raw_fd(),
-        };
-        let config = serde_json::to_string(&config)
-            .map_err(|e| DaemonError::Machinery { what: "the configuration of a node", source: e.into() })?;
-        let mut env = launch.env;
-        env.insert(ENV_NODE_CONFIG.to_owned(), config);
-        let (cpus, unknown) = spawn::cpu_set(&node.cpu_affinity, existing);
-        if !unknown.is_empty() {
-            let text = format!(
-                "{}: `cpu_affinity` names cores {unknown:?}, which this process cannot use; it may use {existing:?}",
-                node.at
-            );
-            self.display.system(LogLevel::Warn, Some(&node.id), text);
-        }
-        Ok(Request {
-            file: launch.program.file,
-            args: launch.program.args,
-            env,
-            working_dir: node.working_dir.clone().unwrap_or_else(|| self.dataflow.working_dir.clone()),
-            socket,
-            cpus,
-        })
-    }
-
-    /// Starts the tasks that report about a new process.
-    fn watch(
-        &mut self,
-        node: usize,
-        description: &Node,
-        process: Process,
-        socket: OwnedFd,
-        capture: Capture,
-    ) -> std::io::Result<()> {
-        let (finish_logs, logs_finish) = oneshot::channel();
-        let (finish_link, link_finish) = oneshot::channel();
-        let state = &mut self.nodes[node];
-        state.pid = Some(process.pid.as_raw_nonzero().get().unsigned_abs());
-        state.living = Some(Living { pid: process.pid, finish: vec![finish_logs, finish_link] });
-        if let Some(limit) = description.startup_timeout {
-            state.set_due(Instant::now() + limit, Due::Startup(limit));
-        }
-        state.link = Some(NodeLink::start(socket, node, self.facts.clone(), link_finish, &mut self.tasks)?);
-        self.listen_for_misses(node)?;
-        let pidfd = spawn::register(process.pidfd, Interest::READABLE)?;
-        let facts = self.facts.clone();
-        self.tasks.spawn(async move {
-            // An error of epoll counts as an exit: reaping then waits for the real one.
-            drop(pidfd.readable().await);
-            // The supervisor is gone when the run was dropped; then nobody asks.
-            drop(facts.send(Fact::Exited { node }).await);
-        });
-        self.tasks.spawn(capture.run(process.stdout, process.stderr, logs_finish, self.facts.clone()));
-        Ok(())
-    }
-}
-
-fn spawn_error(program: &str, error: &std::io::Error) -> String {
-    let hint = match error.raw_os_error() {
-        Some(libc::ENOEXEC) => {
-            ": it is no program for this machine (built for another architecture, or a script without `#!`?)"
-        }
-        Some(libc::ENOENT) => ": the interpreter in its first line, or its working directory, does not exist",
-        Some(libc::EACCES) => ": it may not be executed (is the file system mounted `noexec`?)",
-        _ => "",
-    };
-    format!("failed to start `{program}`: {error}{hint}")
 }

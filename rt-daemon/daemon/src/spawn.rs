@@ -234,6 +234,29 @@ pub(crate) struct Usage {
     pub(crate) involuntary: u64,
 }
 
+impl Usage {
+    /// What came after `before`; time and memory count from the beginning.
+    pub(crate) fn since(&self, before: &Usage) -> Usage {
+        Usage {
+            minor_faults: self.minor_faults.saturating_sub(before.minor_faults),
+            major_faults: self.major_faults.saturating_sub(before.major_faults),
+            voluntary: self.voluntary.saturating_sub(before.voluntary),
+            involuntary: self.involuntary.saturating_sub(before.involuntary),
+            ..*self
+        }
+    }
+
+    /// Adds that of a further process.
+    pub(crate) fn add(&mut self, other: &Usage) {
+        self.cpu_s += other.cpu_s;
+        self.max_rss_mb = self.max_rss_mb.max(other.max_rss_mb);
+        self.minor_faults += other.minor_faults;
+        self.major_faults += other.major_faults;
+        self.voluntary += other.voluntary;
+        self.involuntary += other.involuntary;
+    }
+}
+
 /// Takes the exit status of a process whose pidfd has become readable, or that was just killed: waits for it.
 /// `None` when it is not ours to take. Its group must have been ended before.
 pub(crate) fn reap(pid: Pid) -> Option<(Exit, Usage)> {

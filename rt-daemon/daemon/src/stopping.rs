@@ -1,12 +1,14 @@
 //! Carrying out the way down that `stop` plans, and everything else that falls due.
 
+use std::time::Duration;
+
 use dora_protocol::{log::LogLevel, node_link::ToNode};
 use rustix::process::Signal;
 use tokio::time::Instant;
 
 use crate::{
     exit::Cause,
-    node_state::{Due, Phase},
+    node_state::{After, Due, Phase},
     stop::{self, Step},
     supervisor::Supervisor,
 };
@@ -18,21 +20,32 @@ impl Supervisor {
             return;
         }
         self.display.system(LogLevel::Info, None, format!("stopping all nodes: {why}"));
+        self.refuse_requests("the dataflow is being stopped");
         for node in 0..self.nodes.len() {
+            if self.nodes[node].after != After::Leave {
+                self.nodes[node].after = After::Stay;
+            }
             self.stop_node(node);
         }
+    }
+
+    /// From the Stop event to SIGTERM.
+    pub(crate) fn grace_of(&self, node: usize) -> Duration {
+        self.nodes[node].grace.unwrap_or(self.options.grace)
     }
 
     /// Starts the way down for one node.
     pub(crate) fn stop_node(&mut self, node: usize) {
         let state = &self.nodes[node];
-        if !state.is_ended() && state.stopping.is_none() {
+        if state.phase == Phase::Away {
+            self.ended_for_good(node);
+        } else if !state.is_ended() && state.stopping.is_none() {
             self.stop_step(node, stop::first(state.connected));
         }
     }
 
     fn stop_step(&mut self, node: usize, step: Step) {
-        let grace = self.options.grace;
+        let grace = self.grace_of(node);
         let id = self.dataflow.nodes[node].id.clone();
         let (connected, phase) = (self.nodes[node].connected, self.nodes[node].phase);
         if stop::is_forced(step, connected) {
@@ -43,15 +56,17 @@ impl Supervisor {
             let started = !connected || phase >= Phase::Running;
             self.nodes[node].cause.get_or_insert(if started { Cause::Stopped } else { Cause::NotStarted });
         }
+        self.nodes[node].unheard |= step == Step::Term && !connected;
         match step {
             Step::Event if phase < Phase::Running => {
                 let reason = "the dataflow was stopped before it started".to_owned();
                 if let Some(link) = &self.nodes[node].link {
-                    link.send(ToNode::Refused { reason });
+                    link.send(ToNode::Refused { reason }.into());
                 }
             }
             Step::Event => self.tell(node, ToNode::Stop),
             Step::Term => {
+                self.show_out(node);
                 let level = if stop::is_forced(step, connected) { LogLevel::Warn } else { LogLevel::Debug };
                 self.display.system(
                     level,
@@ -89,8 +104,18 @@ impl Supervisor {
     pub(crate) fn kill_all(&mut self) {
         self.stopping = true;
         self.display.system(LogLevel::Warn, None, "killing all nodes, as requested");
+        self.refuse_requests("the dataflow is being stopped");
         for node in 0..self.nodes.len() {
             let state = &mut self.nodes[node];
+            state.after = if state.after == After::Leave { After::Leave } else { After::Stay };
+            if state.phase == Phase::Away {
+                self.ended_for_good(node);
+                continue;
+            }
+            if state.guest.is_some() {
+                self.show_out(node);
+                continue;
+            }
             // One that has ended already did so by itself, even if its last words are still on their way.
             if state.living.is_none() {
                 continue;
@@ -129,17 +154,30 @@ impl Supervisor {
         match due {
             Due::Stop(step) => self.stop_step(node, step),
             Due::Startup(limit) => {
+                self.faults.startup_kills += 1;
                 self.kill_for(node, Cause::Startup(limit), format!("did not connect in {limit:?}"))
             }
             Due::LinkLost => {
                 self.kill_for(node, Cause::LinkLost, "closed its connection and goes on running".into());
             }
             Due::DoneLingers => self.done_lingers(node),
+            Due::Restart => self.to_start.push_back(node),
+            Due::CloseOutputs => self.closings_stand(node),
             Due::Straggler => {
                 let text = format!("node `{id}` lingers after its last input closed: stopping it");
                 self.display.system(LogLevel::Warn, Some(&id), text);
                 self.stop_node(node);
             }
+        }
+    }
+
+    /// A node that closed outputs goes on: it did not just come to its end.
+    fn closings_stand(&mut self, node: usize) {
+        if self.nodes[node].phase != Phase::Done {
+            for output in std::mem::take(&mut self.nodes[node].closing) {
+                self.close_output(node, output);
+            }
+            self.look_for_stragglers();
         }
     }
 
@@ -161,7 +199,7 @@ fn yields_to_the_user(cause: Option<&Cause>, step: Option<Step>) -> bool {
     }
 }
 
-fn step_wait(step: Step, grace: std::time::Duration) -> std::time::Duration {
+fn step_wait(step: Step, grace: Duration) -> Duration {
     if step == Step::Kill { grace / 2 } else { grace }
 }
 

@@ -38,6 +38,7 @@ pub(crate) fn input(id: &str, source: Source) -> Input {
         id: id.into(),
         at: Location::default(),
         source,
+        more_sources: Vec::new(),
         queue_size: 10,
         policy: QueuePolicy::DropOldest,
         input_timeout: None,

@@ -1,80 +1,68 @@
-//! What each node is told of the wiring that `compile` made, and who is connected to whom.
+//! What each node is told of the wiring that `compile` made: all of it when it connects, and changes while it runs.
 //!
-//! Every mention of a descriptor in a set-up has a number of its own, even where two name the same object: a node
+//! Every mention of a descriptor in a frame has a number of its own, even where two name the same object: a node
 //! can take each of them exactly once.
 
 use std::{os::fd::OwnedFd, sync::Arc};
 
 use dora_protocol::{
-    DataflowId,
-    dataflow::{self, Dataflow, Input, Source},
+    dataflow::{self, Dataflow, Source},
     node_link::{
-        ChainWiring, FdIndex, InputSource, InputWiring, NodeRunConfig, OutputEdge, OutputWiring, Setup,
+        ChainWiring, FdIndex, InputEdge, InputSource, InputWiring, NodeRunConfig, OutputEdge, OutputWiring,
+        Setup, ToNode,
     },
 };
 
-use crate::compile::{EdgeWiring, Wiring};
+use crate::compile::{EdgeId, EdgeWiring, Wiring};
+
+/// Descriptors that ride on a frame.
+#[derive(Default)]
+pub(crate) struct Riders(pub(crate) Vec<Arc<OwnedFd>>);
+
+impl Riders {
+    fn give(&mut self, fd: &Arc<OwnedFd>) -> FdIndex {
+        self.0.push(fd.clone());
+        self.0.len() as FdIndex - 1
+    }
+}
+
+/// A frame about the wiring, with its descriptors.
+pub(crate) type Wired = (ToNode, Vec<Arc<OwnedFd>>);
 
 impl Wiring {
-    /// What node `index` is told, and the descriptors it is given. `rt`: are its scheduling wishes to be applied?
+    /// What node `index` is told when it connects, and the descriptors it is given. `rt`: are its scheduling wishes to be
+    /// applied?
     pub(crate) fn setup(
         &self,
         dataflow: &Dataflow,
         index: usize,
-        id: DataflowId,
         rt: bool,
+        restart_count: u32,
     ) -> (Setup, Vec<Arc<OwnedFd>>) {
         let node = &dataflow.nodes[index];
         let own = &self.nodes[index];
-        let mut fds = Vec::new();
-        let mut give = |fd: &Arc<OwnedFd>| -> FdIndex {
-            fds.push(fd.clone());
-            fds.len() as FdIndex - 1
-        };
-        let (doorbell, eventfd, status) = (give(&own.doorbell), give(&own.eventfd), give(&own.status));
-        let inputs = node
-            .inputs
-            .iter()
-            .zip(&own.inputs)
-            .map(|(input, edge)| InputWiring {
-                id: input.id.clone(),
-                source: self.input_source(dataflow, input, *edge, &mut give),
-                queue_size: input.queue_size,
-                policy: input.policy,
-                input_timeout_ns: input.input_timeout.map(|t| t.as_nanos() as u64),
-                deadline_ns: input.deadline.map(|t| t.as_nanos() as u64),
-                on_miss: input.on_miss,
-            })
-            .collect();
-        let outputs = node
-            .outputs
-            .iter()
-            .zip(&own.outputs)
-            .map(|(output, plan)| OutputWiring {
-                id: output.id.clone(),
-                arena: give(&plan.write),
-                max_message_bytes: output.max_message_bytes,
-                depth: output.depth,
-                edges: plan.edges.iter().map(|e| self.output_edge(dataflow, *e, &mut give)).collect(),
-                origins: plan.origins.as_ref().map(&mut give),
-            })
-            .collect();
+        let mut riders = Riders::default();
+        let (doorbell, eventfd) = (riders.give(&own.doorbell), riders.give(&own.eventfd));
+        let status = riders.give(&own.status);
+        let inputs = (0..own.inputs.len()).map(|i| self.input(dataflow, (index, i), &mut riders)).collect();
+        let outputs =
+            (0..own.outputs.len()).map(|o| self.output(dataflow, (index, o), &mut riders)).collect();
         let chains = own.chains.iter().filter_map(|chain| {
             let dataflow::Chain { from, to, within, on_miss, .. } = dataflow.chains.get(*chain)?;
             let begin = &self.nodes[from.0 as usize].outputs[from.1 as usize];
-            let origins = give(begin.origins.as_ref()?);
+            let origins = riders.give(begin.origins.as_ref()?);
             let within_ns = u64::try_from(within.as_nanos()).unwrap_or(u64::MAX);
             Some(ChainWiring { input: to.1, origins, within_ns, on_miss: *on_miss })
         });
         let chains = chains.collect();
-        let attention = own.attention.as_ref().map(&mut give);
+        let attention = own.attention.as_ref().map(|fd| riders.give(fd));
         let setup = Setup {
             run: NodeRunConfig {
-                dataflow_id: id,
+                dataflow_id: self.id(),
                 node_id: node.id.clone(),
                 inputs: node.inputs.iter().map(|i| i.id.clone()).collect(),
                 outputs: node.outputs.iter().map(|o| o.id.clone()).collect(),
-                restart_count: 0,
+                restart_count,
             },
             doorbell,
             eventfd,
@@ -88,62 +76,118 @@ impl Wiring {
             wait: node.rt.as_ref().map(|rt| rt.wait).unwrap_or_default(),
             descriptor: dataflow.descriptor.clone(),
         };
-        (setup, fds)
+        (setup, riders.0)
     }
 
-    fn input_source(
+    fn input(
         &self,
         dataflow: &Dataflow,
-        input: &Input,
-        edge: Option<usize>,
-        give: &mut impl FnMut(&Arc<OwnedFd>) -> FdIndex,
-    ) -> InputSource {
-        match (edge.map(|e| &self.edges[e]), &input.source) {
-            (Some(edge), source) => {
-                let sender = match source {
-                    Source::Output { node, .. } => Some(dataflow.nodes[*node as usize].id.clone()),
-                    _ => None,
-                };
-                InputSource::Edge { sender, edge: give(&edge.fd), arena: give(&edge.arena) }
+        (node, position): (usize, usize),
+        riders: &mut Riders,
+    ) -> InputWiring {
+        let input = &dataflow.nodes[node].inputs[position];
+        let plan = &self.nodes[node].inputs[position];
+        let source = match plan.sources[..] {
+            [Source::Timer { period_ns }] => InputSource::Timer { period_ns },
+            _ => {
+                let readable = plan.edges.iter().map(|e| &self.edges[e]).filter(|e| e.broken.is_none());
+                let edges = readable.map(|edge| self.input_edge(dataflow, edge, riders)).collect();
+                InputSource::Edges { edges }
             }
-            (None, Source::Timer { period_ns }) => InputSource::Timer { period_ns: *period_ns },
-            (None, _) => unreachable!("`compile` gives an edge to everything that is no timer"),
+        };
+        InputWiring {
+            id: input.id.clone(),
+            source,
+            queue_size: input.queue_size,
+            policy: input.policy,
+            input_timeout_ns: input.input_timeout.map(|t| t.as_nanos() as u64),
+            deadline_ns: input.deadline.map(|t| t.as_nanos() as u64),
+            on_miss: input.on_miss,
         }
     }
 
-    fn output_edge(
+    fn input_edge(&self, dataflow: &Dataflow, edge: &EdgeWiring, riders: &mut Riders) -> InputEdge {
+        InputEdge {
+            number: edge.to_number,
+            sender: edge.from.map(|(node, _)| dataflow.nodes[node].id.clone()),
+            edge: riders.give(&edge.fd),
+            arena: riders.give(&edge.arena),
+            closed: edge.closed,
+        }
+    }
+
+    fn output(
         &self,
         dataflow: &Dataflow,
-        edge: usize,
-        give: &mut impl FnMut(&Arc<OwnedFd>) -> FdIndex,
-    ) -> OutputEdge {
-        let edge = &self.edges[edge];
+        (node, position): (usize, usize),
+        riders: &mut Riders,
+    ) -> OutputWiring {
+        let output = &dataflow.nodes[node].outputs[position];
+        let plan = &self.nodes[node].outputs[position];
+        let arena = riders.give(&plan.write);
+        let read = plan.edges.iter().map(|e| &self.edges[e]).filter(|e| e.is_open());
+        OutputWiring {
+            id: output.id.clone(),
+            arena,
+            max_message_bytes: output.max_message_bytes,
+            depth: output.depth,
+            edges: read.map(|edge| self.output_edge(dataflow, edge, riders)).collect(),
+            origins: plan.origins.as_ref().map(|fd| riders.give(fd)),
+        }
+    }
+
+    fn output_edge(&self, dataflow: &Dataflow, edge: &EdgeWiring, riders: &mut Riders) -> OutputEdge {
         let reader = &dataflow.nodes[edge.to.0];
         OutputEdge {
             number: edge.number,
             receiver: reader.id.clone(),
             input: reader.inputs[edge.to.1].id.clone(),
-            edge: give(&edge.fd),
-            doorbell: give(&self.nodes[edge.to.0].doorbell),
-            eventfd: give(&self.nodes[edge.to.0].eventfd),
+            edge: riders.give(&edge.fd),
+            doorbell: riders.give(&self.nodes[edge.to.0].doorbell),
+            eventfd: riders.give(&self.nodes[edge.to.0].eventfd),
         }
     }
 
+    /// Tells a reader of a further edge.
+    pub(crate) fn edge_added(&self, dataflow: &Dataflow, edge: EdgeId) -> Wired {
+        let edge = &self.edges[&edge];
+        let mut riders = Riders::default();
+        let told = self.input_edge(dataflow, edge, &mut riders);
+        (ToNode::EdgeAdded { input: edge.to.1 as u32, edge: told }, riders.0)
+    }
+
+    /// Tells a reader of a further input.
+    pub(crate) fn input_added(&self, dataflow: &Dataflow, to: (usize, usize)) -> Wired {
+        let mut riders = Riders::default();
+        (ToNode::InputAdded { input: self.input(dataflow, to, &mut riders) }, riders.0)
+    }
+
+    /// Tells a sender of a further reader.
+    pub(crate) fn reader_added(&self, dataflow: &Dataflow, edge: EdgeId) -> Option<Wired> {
+        let edge = &self.edges[&edge];
+        let (_, output) = edge.from?;
+        let mut riders = Riders::default();
+        let told = self.output_edge(dataflow, edge, &mut riders);
+        Some((ToNode::ReaderAdded { output: output as u32, edge: told }, riders.0))
+    }
+
     /// Edges that leave outputs of `node`, all of them or one.
-    pub(crate) fn edges_from(&self, node: usize, output: Option<usize>) -> impl Iterator<Item = &EdgeWiring> {
-        self.edges.iter().filter(move |e| {
-            e.from.is_some_and(|(n, o)| n == node && output.is_none_or(|wanted| wanted == o))
-        })
+    pub(crate) fn edges_from(&self, node: usize, output: Option<usize>) -> Vec<EdgeId> {
+        let outputs = self.nodes[node].outputs.iter().enumerate();
+        let wanted = outputs.filter(|(o, _)| output.is_none_or(|wanted| wanted == *o));
+        wanted.flat_map(|(_, plan)| plan.edges.iter().copied()).collect()
     }
 
     /// Edges that lead to inputs of `node`.
-    pub(crate) fn edges_to(&self, node: usize) -> impl Iterator<Item = &EdgeWiring> {
-        self.edges.iter().filter(move |e| e.to.0 == node)
+    pub(crate) fn edges_to(&self, node: usize) -> Vec<EdgeId> {
+        self.nodes[node].inputs.iter().flat_map(|plan| plan.edges.iter().copied()).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use dora_protocol::DataflowId;
+
     use super::*;
     use crate::{compile::compile, testing::camera_and_two_readers};
 
@@ -152,7 +196,7 @@ mod tests {
         let flow = camera_and_two_readers();
         let id = DataflowId::new_v4();
         let wiring = compile(&flow, id).unwrap();
-        let (setup, fds) = wiring.setup(&flow, 0, id, false);
+        let (setup, fds) = wiring.setup(&flow, 0, false, 0);
         let mut mentioned = vec![setup.doorbell, setup.eventfd, setup.status];
         for output in &setup.outputs {
             mentioned.push(output.arena);
@@ -173,10 +217,10 @@ mod tests {
     fn inputs_keep_their_order_and_know_their_source() {
         let flow = camera_and_two_readers();
         let id = DataflowId::new_v4();
-        let (setup, _) = compile(&flow, id).unwrap().setup(&flow, 1, id, false);
+        let (setup, _) = compile(&flow, id).unwrap().setup(&flow, 1, false, 0);
         assert!(matches!(setup.inputs[0].source, InputSource::Timer { period_ns: 7 }));
         match &setup.inputs[1].source {
-            InputSource::Edge { sender, .. } => assert_eq!(sender.as_ref().unwrap(), "camera"),
+            InputSource::Edges { edges } => assert_eq!(edges[0].sender.as_ref().unwrap(), "camera"),
             other => panic!("{other:?}"),
         }
     }
@@ -188,8 +232,8 @@ mod tests {
         flow.nodes[0].rt = Some(dora_protocol::rt::RtSettings { wait, ..Default::default() });
         let id = DataflowId::new_v4();
         let wiring = compile(&flow, id).unwrap();
-        let (off, _) = wiring.setup(&flow, 0, id, false);
-        let (on, _) = wiring.setup(&flow, 0, id, true);
+        let (off, _) = wiring.setup(&flow, 0, false, 0);
+        let (on, _) = wiring.setup(&flow, 0, true, 0);
         assert_eq!((off.rt.is_some(), on.rt.is_some()), (false, true));
         assert_eq!((off.wait, on.wait), (wait, wait));
     }

@@ -4,7 +4,10 @@ mod support;
 
 use std::{sync::mpsc, time::Duration};
 
-use dora_daemon::options::{RtMode, RunEvent, RunOptions, StopRequest};
+use dora_daemon::{
+    control::Control,
+    options::{RtMode, RunEvent, RunOptions},
+};
 use support::{NodeExt, ROLE, node as role, node::TestNode};
 
 /// Not a test of its own: the entry of the processes that the test below starts.
@@ -78,7 +81,7 @@ fn wake_ups_of(rt: RtMode, watching: usize) {
     let before = count();
     std::thread::sleep(Duration::from_millis(500));
     let woken = count() - before;
-    stop.send(StopRequest::Graceful).unwrap();
+    stop.send(Control::Stop { grace: None }).unwrap();
     let report = daemon.join().unwrap();
     assert_eq!((woken, report.failure()), (0, None));
 }

@@ -5,7 +5,10 @@ mod support;
 
 use std::time::Duration;
 
-use dora_daemon::options::{RunEvent, RunOptions, StopRequest};
+use dora_daemon::{
+    control::Control,
+    options::{RunEvent, RunOptions},
+};
 use dora_protocol::{
     dataflow::{NodeKind, Source},
     log::LogLevel,
@@ -153,8 +156,11 @@ fn stop_after_reaches_every_node_as_an_event() {
 
 #[test]
 fn a_node_that_ignores_stop_and_sigterm_is_killed_and_reported_as_such() {
-    let outcome =
-        run_and(vec![role("a", "deaf").output("o")], hasty(), Act::OnLine("running", StopRequest::Graceful));
+    let outcome = run_and(
+        vec![role("a", "deaf").output("o")],
+        hasty(),
+        Act::OnLine("running", || Control::Stop { grace: None }),
+    );
     let node = outcome.node("a");
     assert_eq!(node.exit, "signal SIGKILL");
     assert!(node.error.as_ref().unwrap().contains("killed by dora"), "{node:?}");
@@ -169,7 +175,7 @@ fn the_second_request_kills_at_once_and_is_no_failure() {
     let outcome = run_and(
         vec![role("a", "deaf").output("o"), role("b", "listener").reads("in", 0, 0)],
         patient(),
-        Act::OnLine("running", StopRequest::Kill),
+        Act::OnLine("running", || Control::Kill),
     );
     assert_eq!(outcome.node("a").exit, "signal SIGKILL");
     assert_eq!(outcome.report().failure(), None, "{:#?}", outcome.report().nodes);
@@ -180,7 +186,7 @@ fn what_failed_before_the_user_killed_it_stays_a_failure() {
     let outcome = run_and(
         vec![role("a", "exits at once").output("out"), role("b", "hangs when told").reads("in", 0, 0)],
         patient(),
-        Act::OnLine("running", StopRequest::Kill),
+        Act::OnLine("running", || Control::Kill),
     );
     let failure = outcome.report().failure().unwrap();
     assert_eq!(failure, "a: exited with code 3 before it connected to dora");
@@ -194,7 +200,7 @@ fn a_stop_before_the_start_ends_nodes_that_wait_for_it() {
     let outcome = run_and(
         vec![silent, role("b", "listener").reads("in", 0, 0), printer],
         patient(),
-        Act::OnLine("up", StopRequest::Graceful),
+        Act::OnLine("up", || Control::Stop { grace: None }),
     );
     assert_eq!(outcome.report().failure(), None, "{:#?}", outcome.report().nodes);
     assert_eq!((outcome.node("a").exit.as_str(), outcome.report().start_ms), ("signal SIGTERM", None));
@@ -256,19 +262,6 @@ fn shell_nodes_end_the_start_barrier_by_their_exit() {
     let outcome = run(vec![shell, role("b", "listener").reads("in", 0, 0)], options);
     assert_eq!(outcome.report().failure(), None);
     assert_eq!((outcome.printed("s"), outcome.printed("b")), (vec!["hello".into()], vec!["closed 0".into()]));
-}
-
-#[test]
-fn a_dynamic_node_is_absent_and_said_to_be() {
-    let mut dynamic = program_node("d", "", vec![]).output("out");
-    dynamic.kind = NodeKind::Dynamic;
-    let outcome = run(vec![dynamic, role("b", "listener").reads("in", 0, 0)], patient());
-    assert_eq!(outcome.report().failure(), None);
-    assert_eq!(
-        (outcome.node("d").exit.as_str(), outcome.printed("b")),
-        ("not started", vec!["closed 0".into()])
-    );
-    assert!(outcome.report().warnings[0].contains("dynamic"));
 }
 
 #[test]

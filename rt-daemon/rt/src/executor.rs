@@ -19,7 +19,7 @@ use crate::{
     worker::{Worker, worker},
 };
 
-const STACK: usize = 512 * 1024;
+pub(crate) const STACK: usize = 512 * 1024;
 /// Of the stack, what is touched before the loop.
 const PREFAULT: usize = 256 * 1024;
 const EVENTS: usize = 1024;
@@ -142,7 +142,7 @@ fn start(spec: &ThreadSpec) -> Result<Handle, StartError> {
     Ok(handle)
 }
 
-fn set_up(spec: &ThreadSpec) -> Vec<TuningError> {
+pub(crate) fn set_up(spec: &ThreadSpec) -> Vec<TuningError> {
     let mut refused = Vec::new();
     if !spec.cores.is_empty() {
         refused.extend(sched::set_affinity_current(&spec.cores).err());

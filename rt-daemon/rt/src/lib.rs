@@ -18,6 +18,7 @@
 mod clock;
 mod executor;
 mod mailbox;
+pub mod operators;
 mod plan;
 mod telemetry;
 mod watch;

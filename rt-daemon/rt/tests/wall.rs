@@ -82,19 +82,32 @@ fn the_protocol_is_plain_data() {
 }
 
 #[test]
+fn the_coordinator_has_no_part_in_the_machine() {
+    let machine: Forbidden = &["lockfree-ipc", "rt-tuning", "dora-rt", "dora-daemon", "dora-arrow-codec"];
+    check("dora-coordinator", &[machine, ARROW], &[]);
+}
+
+#[test]
 fn the_descriptor_does_not_wait_for_anything() {
     check("dora-descriptor", &[ASYNC], &[]);
 }
 
 #[test]
 fn nodes_stay_small() {
-    for package in ["dora-arrow-codec", "dora-node-api", "dora-python"] {
+    for package in
+        ["dora-arrow-codec", "dora-node-api", "dora-node-api-c", "dora-python", "dora-operator-api"]
+    {
         check(
             package,
             &[&["dora-rt", "dora-daemon", "dora-coordinator", "dora-descriptor"], ASYNC, YAML],
             &[],
         );
     }
+}
+
+#[test]
+fn the_process_of_operators_has_neither_the_daemon_nor_what_it_waits_with() {
+    check("dora-runtime", &[&["dora-daemon", "dora-coordinator", "dora-descriptor"], ASYNC, YAML], &[]);
 }
 
 #[test]

@@ -16,11 +16,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
-use ureq::{
-    Agent,
-    http::Uri,
-    tls::{RootCerts, TlsConfig},
-};
+use ureq::http::Uri;
 
 use super::{
     Context, Failed,
@@ -28,10 +24,10 @@ use super::{
     sources::Fetch,
     stopped,
 };
-use crate::error::CliError;
-
-/// A server that says nothing for so long has gone.
-const SILENCE: Duration = Duration::from_secs(60);
+use crate::{
+    error::CliError,
+    web::{SILENCE, agent},
+};
 
 /// Can `url` be asked for at all?
 pub(super) fn check_url(url: &str) -> Result<(), String> {
@@ -180,7 +176,7 @@ impl Job {
 
     fn receive(&self, part: &Path, unwritable: &dyn Fn(io::Error) -> String) -> Result<(), String> {
         let broken = |error: &dyn std::fmt::Display| format!("cannot be downloaded: {error}");
-        let response = agent()?.get(&self.url).call().map_err(|error| broken(&error))?;
+        let response = agent().get(&self.url).call().map_err(|error| broken(&error))?;
         let body = response.into_body();
         self.bytes.all.store(body.content_length().unwrap_or(0), Ordering::Relaxed);
         let mut reader = body.into_reader();
@@ -205,20 +201,6 @@ impl Job {
             _ => Ok(()),
         }
     }
-}
-
-/// Trusts whom this machine trusts. Proxies come from the environment.
-fn agent() -> Result<Agent, String> {
-    // Refused when it was installed before: it is the same one.
-    rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
-    let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
-    let config = Agent::config_builder()
-        .tls_config(tls)
-        .timeout_connect(Some(Duration::from_secs(30)))
-        .timeout_recv_response(Some(SILENCE))
-        .user_agent(concat!("dora/", env!("CARGO_PKG_VERSION")))
-        .build();
-    Ok(config.into())
 }
 
 /// Writes, and hashes what was written.

@@ -11,7 +11,7 @@ use dora_protocol::dataflow::{GitRef, GitSource};
 use tokio::process::Command;
 
 use super::{
-    Context, Failed, place,
+    Context, Failed, lock, place,
     process::{self, Finished},
     sources::Fetch,
     stopped,
@@ -32,6 +32,15 @@ const OF_ANOTHER_REPOSITORY: [&str; 7] = [
 /// Is there a clone at `folder`?
 pub(super) fn is_clone(folder: &Path) -> bool {
     folder.join(".git").exists()
+}
+
+/// All digits of the commit that the clone is at, or why nobody knows.
+pub(super) fn head(clone: &Path) -> Result<String, String> {
+    let mut parse = command(clone);
+    parse.args(["rev-parse", "--verify", "--quiet", "HEAD"]);
+    let output = parse.as_std_mut().output().map_err(|error| format!("`git` cannot be run: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if output.status.success() && !text.is_empty() { Ok(text) } else { Err("no commit".to_owned()) }
 }
 
 /// Clones or updates `source` and checks out what is wanted of it.
@@ -88,7 +97,8 @@ impl Job<'_> {
 
     /// Fetches, when what is wanted is not here for sure.
     async fn update(&self, context: &mut Context) -> Result<(), Failed> {
-        let moves = matches!(self.source.want, GitRef::Default | GitRef::Branch(_));
+        let moves =
+            self.fetch.pin.is_none() && matches!(self.source.want, GitRef::Default | GitRef::Branch(_));
         if context.options.offline || (!moves && self.commit(&self.fetch.to, context).await?.is_some()) {
             return Ok(());
         }
@@ -112,12 +122,15 @@ impl Job<'_> {
 
     /// A commit that no branch and no tag leads to can be had by its full name, where the server allows it.
     async fn fetch_unadvertised(&self, clone: &Path, context: &mut Context) -> Result<(), Failed> {
-        if let GitRef::Rev(rev) = &self.source.want
-            && matches!(rev.len(), 40 | 64)
+        let commit = self.fetch.pin.as_deref().or(match &self.source.want {
+            GitRef::Rev(rev) => Some(rev.as_str()),
+            _ => None,
+        });
+        if let Some(commit) = commit.filter(|commit| matches!(commit.len(), 40 | 64))
             && !context.options.offline
         {
             let mut fetch = command(clone);
-            fetch.args(["fetch", "--quiet", "origin", rev]);
+            fetch.args(["fetch", "--quiet", "origin", commit]);
             self.quietly(fetch, context).await?;
         }
         Ok(())
@@ -158,6 +171,9 @@ impl Job<'_> {
     /// The commit that is wanted, if the clone has it.
     async fn commit(&self, clone: &Path, context: &mut Context) -> Result<Option<String>, Failed> {
         let name = match &self.source.want {
+            _ if self.fetch.pin.is_some() => {
+                format!("{}^{{commit}}", self.fetch.pin.as_deref().unwrap_or_default())
+            }
             GitRef::Default => "refs/remotes/origin/HEAD^{commit}".to_owned(),
             GitRef::Branch(name) => format!("refs/remotes/origin/{name}^{{commit}}"),
             GitRef::Tag(name) => format!("refs/tags/{name}^{{commit}}"),
@@ -170,6 +186,12 @@ impl Job<'_> {
 
     /// Says what is missing, and what the repository has instead.
     async fn no_such_reference(&self, clone: &Path, context: &mut Context) -> Result<CliError, Failed> {
+        if let Some(pin) = &self.fetch.pin {
+            let error = self.error(&format!("has no commit {pin}, which the lockfile pins"));
+            return Ok(
+                error.hint("it is gone from the repository; `dora build --write-lockfile` pins another")
+            );
+        }
         let (text, folder) = match &self.source.want {
             GitRef::Default => return Ok(self.error("has no branch to start with; name one with `branch:`")),
             GitRef::Rev(rev) => {
@@ -197,12 +219,8 @@ impl Job<'_> {
 
     /// For messages: ``branch `main` ``.
     fn wanted(&self) -> String {
-        match &self.source.want {
-            GitRef::Default => "default branch".to_owned(),
-            GitRef::Branch(name) => format!("branch `{name}`"),
-            GitRef::Tag(name) => format!("tag `{name}`"),
-            GitRef::Rev(rev) => format!("commit `{rev}`"),
-        }
+        let pinned = if self.fetch.pin.is_some() { ", pinned" } else { "" };
+        format!("{}{pinned}", lock::wanted(self.source))
     }
 
     fn error(&self, what: &str) -> CliError {

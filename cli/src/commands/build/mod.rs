@@ -19,6 +19,7 @@ mod console;
 mod download;
 mod git;
 mod lines;
+mod lock;
 mod place;
 mod plan;
 mod process;
@@ -29,16 +30,17 @@ use std::{fs::File, io, path::Path, sync::Arc, time::Duration};
 use dora_descriptor::load_with;
 use dora_protocol::dataflow::Dataflow;
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
 };
 
+pub(crate) use self::lock::Locking;
 use self::{console::Console, plan::Plan};
 use super::{usable, warn_not_yet};
 use crate::{
     args::{BuildArgs, given},
     error::{CliError, CliResult},
+    interrupts::Interrupts,
 };
 
 /// How to build.
@@ -63,17 +65,17 @@ pub(crate) struct Built {
 
 /// `dora build`
 pub(crate) fn run(args: &BuildArgs) -> CliResult {
-    let mut flags = given(&[
+    let flags = given(&[
         (args.coordinator_addr.is_some(), "--coordinator-addr"),
         (args.coordinator_port.is_some(), "--coordinator-port"),
     ]);
-    flags.extend(args.sources.given());
     warn_not_yet(&flags);
     let strict = dora_descriptor::Options { strict_types: args.strict_types, ..Default::default() };
     let loaded = load_with(&args.path, &strict).map_err(|errors| CliError::from_error(&errors))?;
     let mut dataflow = usable(loaded)?.dataflow;
     let options = Options { uv: args.uv, parallel: args.parallel, offline: args.offline };
-    let built = all(&mut dataflow, options)?;
+    let locking = Locking::of(&args.sources, &dataflow)?;
+    let built = all(&mut dataflow, options, &locking)?;
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let sources = if built.sources == 0 { String::new() } else { count(built.sources, "source") + ", " };
     println!("built {}: {sources}{}", dataflow.name, count(built.commands, "command"));
@@ -86,11 +88,14 @@ pub(crate) fn run(args: &BuildArgs) -> CliResult {
 /// # Errors
 /// All that can be known before, and then nothing was done; else the first step that failed. What was done before it is
 /// not undone.
-pub(crate) fn all(dataflow: &mut Dataflow, options: Options) -> CliResult<Built> {
-    let fetches = sources::place(dataflow)?;
+pub(crate) fn all(dataflow: &mut Dataflow, options: Options, locking: &Locking) -> CliResult<Built> {
+    let mut fetches = sources::place(dataflow)?;
+    locking.pin(&mut fetches)?;
+    let all = fetches.clone();
     let plan = Plan::new(dataflow, fetches, options)?;
     let built = Built { commands: plan.commands(), sources: plan.fetches.len() };
     work(&dataflow.working_dir, plan)?;
+    locking.write(&all)?;
     Ok(built)
 }
 
@@ -100,12 +105,22 @@ pub(crate) fn all(dataflow: &mut Dataflow, options: Options) -> CliResult<Built>
 /// # Errors
 /// When a repository is missing that has to be built, or a source cannot be fetched or is not what it should be.
 pub(crate) fn prepare(dataflow: &mut Dataflow) -> CliResult {
-    let fetches = sources::place(dataflow)?;
-    let missing = sources::missing_to_run(fetches)?;
-    if missing.is_empty() {
-        return Ok(());
+    prepare_pinned(dataflow, &Locking::default())
+}
+
+/// [`prepare`] with a lockfile: repositories that are there must be at their commits.
+///
+/// # Errors
+/// As [`prepare`]; also when the lockfile does not fit.
+pub(crate) fn prepare_pinned(dataflow: &mut Dataflow, locking: &Locking) -> CliResult {
+    let mut fetches = sources::place(dataflow)?;
+    locking.pin(&mut fetches)?;
+    let missing = sources::missing_to_run(fetches.clone())?;
+    if !missing.is_empty() {
+        let plan = Plan { fetches: missing, lanes: Vec::new(), options: Options::default() };
+        work(&dataflow.working_dir, plan)?;
     }
-    work(&dataflow.working_dir, Plan { fetches: missing, lanes: Vec::new(), options: Options::default() })
+    locking.write(&fetches)
 }
 
 /// What all steps share.
@@ -159,7 +174,7 @@ fn work(working_dir: &Path, plan: Plan) -> CliResult {
     let machinery = |error: io::Error| CliError::new("failed to start the build").caused_by(&error);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(machinery)?;
     runtime.block_on(async {
-        let signals = Signals::new().map_err(machinery)?;
+        let signals = Interrupts::new().map_err(machinery)?;
         let (stop, stopped) = watch::channel(false);
         let parallel = std::thread::available_parallelism().map_or(1, usize::from);
         let console = Arc::new(Console::new(plan.steps()));
@@ -181,7 +196,7 @@ async fn stages(
     plan: Plan,
     context: Context,
     stop: &watch::Sender<bool>,
-    mut signals: Signals,
+    mut signals: Interrupts,
 ) -> CliResult {
     let lock = match plan.needs_lock() {
         true => Some(lock(working_dir, &mut signals, &context.console).await?),
@@ -208,7 +223,7 @@ async fn stages(
 async fn together(
     mut steps: JoinSet<Result<(), Failed>>,
     stop: &watch::Sender<bool>,
-    signals: &mut Signals,
+    signals: &mut Interrupts,
     console: &Console,
 ) -> CliResult {
     let mut first: Option<CliError> = None;
@@ -245,33 +260,8 @@ async fn together(
     first.map_or(Ok(()), Err)
 }
 
-/// The signals by which a user or a service manager ends a program.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
-        }
-    }
-}
-
 /// Two builds in one folder would clone into the same place. The lock goes with the process, however it ends.
-async fn lock(working_dir: &Path, signals: &mut Signals, console: &Console) -> CliResult<File> {
+async fn lock(working_dir: &Path, signals: &mut Interrupts, console: &Console) -> CliResult<File> {
     let folder = place::hidden(working_dir)?;
     let path = folder.join("lock");
     let failed =

@@ -16,6 +16,8 @@ pub(super) struct Fetch {
     pub(super) what: What,
     /// The clone, or the file.
     pub(super) to: PathBuf,
+    /// The commit that the lockfile pins, all of its digits.
+    pub(super) pin: Option<String>,
     /// Who needs it, in the order of the file.
     pub(super) users: Vec<User>,
 }
@@ -81,7 +83,7 @@ pub(super) fn place(dataflow: &mut Dataflow) -> CliResult<Vec<Fetch>> {
         let user = User { node: node.id.to_string(), at: node.at.clone(), builds: !node.build.is_empty() };
         let known = fetches.entry(to.clone()).or_insert_with(|| {
             order.push(to.clone());
-            Fetch { what: what.clone(), to: to.clone(), users: Vec::new() }
+            Fetch { what: what.clone(), to: to.clone(), pin: None, users: Vec::new() }
         });
         known.users.push(user);
         if let Err(problem) = agree(known, what, node) {
@@ -202,6 +204,16 @@ pub(super) fn missing_to_run(fetches: Vec<Fetch>) -> CliResult<Vec<Fetch>> {
                 CliError::new(format!("{}: `path: {url}` {why}", fetch.place())).hint(hint)
             })?;
         }
+    }
+    for (fetch, pin) in there.iter().filter_map(|fetch| Some((fetch, fetch.pin.as_ref()?))) {
+        let at = git::head(&fetch.to).unwrap_or_else(|why| why);
+        if at != *pin {
+            problems.push(format!("{}: {} is at {at}, and {pin} is pinned", fetch.place(), fetch.text()));
+        }
+    }
+    if !problems.is_empty() {
+        let hint = "`dora build --locked` brings it there, and so does `dora run --locked --build`";
+        return Err(CliError::new(problems.join("\n")).hint(hint));
     }
     for fetch in missing.iter().filter(|fetch| matches!(fetch.what, What::Git(_))) {
         problems.extend(fetch.users.iter().filter(|user| user.builds).map(|user| {

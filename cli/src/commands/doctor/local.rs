@@ -13,7 +13,7 @@ use rustix::{
 };
 use serde_json::json;
 
-use super::{super::load, answer, json::pretty};
+use super::{super::load, answer, control, json::pretty};
 use crate::{
     args::DoctorArgs,
     error::{CliError, CliResult},
@@ -23,21 +23,21 @@ use crate::{
 const OPEN_FILES: u64 = 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Level {
+pub(super) enum Level {
     Pass,
     Warn,
     Fail,
 }
 
 #[derive(Debug)]
-struct Line {
-    level: Level,
-    check: &'static str,
-    detail: String,
+pub(super) struct Line {
+    pub(super) level: Level,
+    pub(super) check: &'static str,
+    pub(super) detail: String,
 }
 
 impl Line {
-    fn new(level: Level, check: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn new(level: Level, check: &'static str, detail: impl Into<String>) -> Self {
         Self { level, check, detail: detail.into() }
     }
 }
@@ -51,6 +51,7 @@ pub(super) fn run(args: &DoctorArgs) -> CliResult {
         program("python3", "nodes in Python need it"),
         program("uv", "only `--uv` needs it"),
     ];
+    lines.extend(control::check(args)?);
     lines.extend(args.dataflow.as_deref().map(dataflow));
     let text = if args.json { as_json(&lines)? } else { as_text(&lines) };
     answer(&text)?;
@@ -67,8 +68,6 @@ fn as_text(lines: &[Line]) -> String {
     };
     let mut out: String =
         lines.iter().map(|line| format!("{}  {}: {}\n", word(line.level), line.check, line.detail)).collect();
-    out +=
-        "Not checked: coordinator and daemon, which this version does not have; `dora run` needs neither.\n";
     out += "Real time: dora doctor --rt\n";
     out
 }
@@ -82,9 +81,7 @@ fn as_json(lines: &[Line]) -> CliResult<String> {
         };
         json!({ "check": line.check, "level": level, "found": line.detail })
     };
-    pretty(
-        &json!({ "findings": lines.iter().map(line).collect::<Vec<_>>(), "not_checked": ["coordinator", "daemon"] }),
-    )
+    pretty(&json!({ "findings": lines.iter().map(line).collect::<Vec<_>>() }))
 }
 
 /// Messages travel in memory that has no name: the kernel must offer it.

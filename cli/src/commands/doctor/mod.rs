@@ -2,11 +2,13 @@
 //!
 //! ```text
 //!   without --rt   local: what `dora run` needs         PASS | WARN | FAIL  check: detail
+//!                  control: coordinator and daemons
 //!   with --rt      rt: checks and a measurement ─► text or json, or a script with the fixes
 //! ```
 //!
 //! Nothing is changed, whatever the flags. Exit code 1 when something is bad, also beside a complete answer on stdout.
 
+mod control;
 mod json;
 mod local;
 mod rt;
@@ -14,18 +16,13 @@ mod text;
 
 use std::io::{self, Write};
 
-use super::warn_not_yet;
 use crate::{
-    args::{DoctorArgs, given},
+    args::DoctorArgs,
     error::{CliError, CliResult},
 };
 
 /// `dora doctor`
 pub(crate) fn run(args: &DoctorArgs) -> CliResult {
-    warn_not_yet(&given(&[
-        (args.coordinator_addr.is_some(), "--coordinator-addr"),
-        (args.coordinator_port.is_some(), "--coordinator-port"),
-    ]));
     if args.rt { rt::run(args) } else { local::run(args) }
 }
 

@@ -21,11 +21,7 @@ use crate::{
 pub(crate) fn run(args: &NewArgs) -> CliResult {
     let here = std::env::current_dir()
         .map_err(|error| CliError::new("the working directory is gone").caused_by(&error))?;
-    let template = Template::of(args.kind, args.lang).ok_or_else(|| {
-        let language = if args.lang == NewLang::C { "C" } else { "C++" };
-        CliError::new(format!("there is no node API for {language} yet, so there is no template"))
-            .hint("`--lang rust` and `--lang python` are there")
-    })?;
+    let template = Template::of(args.kind, args.lang);
     names::check(&args.name, args.kind, args.lang)?;
     let api = args.path.as_deref().map(|path| checkout(path, args.lang)).transpose()?;
     let folder = here.join(&args.name);
@@ -46,8 +42,10 @@ pub(crate) fn run(args: &NewArgs) -> CliResult {
 /// The folder of the node API in a checkout of dora.
 fn checkout(path: &Path, lang: NewLang) -> CliResult<PathBuf> {
     let (part, file) = match lang {
+        NewLang::Rust => ("node-apis/rust", "Cargo.toml"),
         NewLang::Python => ("node-apis/python", "pyproject.toml"),
-        _ => ("node-apis/rust", "Cargo.toml"),
+        // The C++ API is headers on that of C, and is installed with it.
+        NewLang::C | NewLang::Cxx => ("node-apis/c", "install.sh"),
     };
     let wrong = |path: &Path| {
         CliError::new(format!("{} is no checkout of dora: there is no {part}/{file} in it", path.display()))

@@ -1,4 +1,4 @@
-//! Names that Cargo, Python and a descriptor all accept.
+//! Names that Cargo, Python, make and a descriptor all accept.
 
 use crate::{
     args::{NewKind, NewLang},
@@ -71,8 +71,12 @@ fn problem(name: &str, lang: NewLang) -> Option<String> {
     }
     let module = module(name).to_ascii_lowercase();
     let taken = match lang {
+        NewLang::Rust => {
+            [&RUST[..], &RUST_PACKAGES, &RUST_PROGRAMS].iter().any(|names| names.contains(&module.as_str()))
+        }
         NewLang::Python => PYTHON.contains(&module.as_str()),
-        _ => [&RUST[..], &RUST_PACKAGES, &RUST_PROGRAMS].iter().any(|names| names.contains(&module.as_str())),
+        // The name is that of a program in a folder of its own.
+        NewLang::C | NewLang::Cxx => false,
     };
     // The node is named after it, and `dora` is where timers come from.
     (taken || module == "dora").then(|| "the name is taken".to_owned())
@@ -133,14 +137,14 @@ mod tests {
             "-Z-",
         ];
         for name in names {
-            for lang in [NewLang::Rust, NewLang::Python] {
+            for lang in [NewLang::Rust, NewLang::Python, NewLang::C, NewLang::Cxx] {
                 for kind in [NewKind::Dataflow, NewKind::Node] {
                     let proposal = nearest(name, kind, lang);
                     assert_eq!(problem(&proposal, lang), None, "{name:?} became {proposal:?}");
                     if let Err(error) = check(name, kind, lang) {
                         assert!(error.to_string().contains(&format!("`{proposal}` can")), "{error}");
                     } else {
-                        let free_there = ["test", "fn", "dora-node-api", "pyarrow"];
+                        let free_there = ["test", "fn", "dora-node-api", "pyarrow", "talker"];
                         assert!(free_there.contains(&name), "{name:?} was accepted");
                     }
                 }

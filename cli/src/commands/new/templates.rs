@@ -57,24 +57,71 @@ const PYTHON_NODE: &[File] = files!("python-node":
     "tests/test_node.py" from "tests/test_node.py",
 );
 
+const C_DATAFLOW: &[File] = files!("c-dataflow":
+    "Makefile" from "Makefile.in",
+    "README.md" from "README.md",
+    "dataflow.yml" from "dataflow.yml",
+    ".gitignore" from "gitignore",
+    "talker.c" from "talker.c",
+    "listener.c" from "listener.c",
+    "tests/talker.json" from "tests/talker.json",
+    "tests/talker.expected.txt" from "tests/talker.expected.txt",
+    "tests/listener.json" from "tests/listener.json",
+    "tests/listener.expected.txt" from "tests/listener.expected.txt",
+);
+const C_NODE: &[File] = files!("c-node":
+    "Makefile" from "Makefile.in",
+    "README.md" from "README.md",
+    "dataflow.yml" from "dataflow.yml",
+    ".gitignore" from "gitignore",
+    "node.c" from "node.c",
+    "tests/events.json" from "tests/events.json",
+    "tests/expected.txt" from "tests/expected.txt",
+);
+const CXX_DATAFLOW: &[File] = files!("cxx-dataflow":
+    "Makefile" from "Makefile.in",
+    "README.md" from "README.md",
+    "dataflow.yml" from "dataflow.yml",
+    ".gitignore" from "gitignore",
+    "talker.cc" from "talker.cc",
+    "listener.cc" from "listener.cc",
+    "tests/talker.json" from "tests/talker.json",
+    "tests/talker.expected.txt" from "tests/talker.expected.txt",
+    "tests/listener.json" from "tests/listener.json",
+    "tests/listener.expected.txt" from "tests/listener.expected.txt",
+);
+const CXX_NODE: &[File] = files!("cxx-node":
+    "Makefile" from "Makefile.in",
+    "README.md" from "README.md",
+    "dataflow.yml" from "dataflow.yml",
+    ".gitignore" from "gitignore",
+    "node.cc" from "node.cc",
+    "tests/events.json" from "tests/events.json",
+    "tests/expected.txt" from "tests/expected.txt",
+);
+
 impl Template {
-    /// `None` for a language that has no node API yet.
-    pub(super) fn of(kind: NewKind, lang: NewLang) -> Option<Self> {
+    /// The template of a kind and a language.
+    pub(super) fn of(kind: NewKind, lang: NewLang) -> Self {
         let files = match (lang, kind) {
             (NewLang::Rust, NewKind::Dataflow) => RUST_DATAFLOW,
             (NewLang::Rust, NewKind::Node) => RUST_NODE,
             (NewLang::Python, NewKind::Dataflow) => PYTHON_DATAFLOW,
             (NewLang::Python, NewKind::Node) => PYTHON_NODE,
-            (NewLang::C | NewLang::Cxx, _) => return None,
+            (NewLang::C, NewKind::Dataflow) => C_DATAFLOW,
+            (NewLang::C, NewKind::Node) => C_NODE,
+            (NewLang::Cxx, NewKind::Dataflow) => CXX_DATAFLOW,
+            (NewLang::Cxx, NewKind::Node) => CXX_NODE,
         };
-        Some(Self { lang, files })
+        Self { lang, files }
     }
 
     /// The files of a project named `name`. `api` is the folder of the node API, when it shall not be the published one.
     pub(super) fn files(&self, name: &str, api: Option<&Path>) -> Vec<(String, String)> {
         let dora = match self.lang {
+            NewLang::Rust => rust_api(api),
             NewLang::Python => python_api(api),
-            _ => rust_api(api),
+            NewLang::C | NewLang::Cxx => c_api(api),
         };
         let fill = |text: &str| {
             text.replace("__NAME__", name)
@@ -87,8 +134,9 @@ impl Template {
     /// What the user does next.
     pub(super) fn next(&self) -> &'static [&'static str] {
         match self.lang {
+            NewLang::Rust => &["dora build dataflow.yml", "dora run dataflow.yml", "cargo test"],
             NewLang::Python => &["dora build dataflow.yml", "dora run dataflow.yml", "pytest"],
-            _ => &["dora build dataflow.yml", "dora run dataflow.yml", "cargo test"],
+            NewLang::C | NewLang::Cxx => &["dora build dataflow.yml", "dora run dataflow.yml", "make test"],
         }
     }
 }
@@ -118,6 +166,12 @@ fn python_api(api: Option<&Path>) -> String {
     }
 }
 
+/// The value of a variable of make: where `install.sh` lies. Nothing when pkg-config is to find dora.
+fn c_api(api: Option<&Path>) -> String {
+    // What make would take for the start of a variable or of a comment.
+    api.map(|folder| folder.to_string_lossy().replace('$', "$$").replace('#', "\\#")).unwrap_or_default()
+}
+
 /// Percent-encoded.
 fn url_path(path: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
@@ -133,8 +187,8 @@ mod tests {
     #[test]
     fn no_placeholder_is_left_and_every_descriptor_is_right() {
         for kind in [NewKind::Dataflow, NewKind::Node] {
-            for lang in [NewLang::Rust, NewLang::Python] {
-                let template = Template::of(kind, lang).unwrap();
+            for lang in [NewLang::Rust, NewLang::Python, NewLang::C, NewLang::Cxx] {
+                let template = Template::of(kind, lang);
                 for api in [None, Some(Path::new("/a b/\"x\""))] {
                     let files = template.files("my-robot", api);
                     for (file, text) in &files {
@@ -152,7 +206,6 @@ mod tests {
                 }
             }
         }
-        assert!(Template::of(NewKind::Node, NewLang::C).is_none());
     }
 
     #[test]
@@ -160,5 +213,7 @@ mod tests {
         let path = Path::new("/a b/\"x\"");
         assert_eq!(rust_api(Some(path)), r#"dora-node-api = { path = "/a b/\"x\"" }"#);
         assert_eq!(python_api(Some(path)), r#""dora-rs @ file:///a%20b/%22x%22","#);
+        assert_eq!(c_api(Some(Path::new("/a#b/$x"))), "/a\\#b/$$x");
+        assert_eq!(c_api(None), "");
     }
 }

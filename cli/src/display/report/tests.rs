@@ -18,6 +18,7 @@ fn edge(from: &str, to: &str) -> EdgeReport {
         queued: 0,
         broken: None,
         latency: us(4.25, 1234.0),
+        queue_wait: us(0.5, 12.0),
         deadline_us: None,
         deadline_missed: 0,
         copied_out: 0,
@@ -29,6 +30,7 @@ fn node(name: &str) -> NodeReport {
     NodeReport {
         node: name.into(),
         pid: Some(1),
+        restarts: 0,
         exit: "0".into(),
         error: None,
         caused_by: None,
@@ -141,6 +143,20 @@ fn refused_and_unplanned_messages_name_their_output() {
     assert!(text.contains("  imu/sample: 2 messages refused: larger than `max_message_bytes`\n"), "{text}");
     assert!(text.contains("  imu/sample: 1 slots first touched after the start"), "{text}");
     assert!(!text.contains("held every slot"), "{text}");
+}
+
+#[test]
+fn restarted_nodes_say_how_often() {
+    let mut once = node("imu");
+    once.restarts = 1;
+    let mut often = node("arm");
+    often.restarts = 12;
+    let text = render(&RunReport { nodes: vec![once, often, node("well")], ..report() });
+    assert!(
+        text.contains("  imu: restarted once\n") && text.contains("  arm: restarted 12 times\n"),
+        "{text}"
+    );
+    assert_eq!(text.matches("restarted").count(), 2, "{text}");
 }
 
 #[test]

@@ -8,12 +8,7 @@ use crate::{
 };
 
 /// Keys of a node that change nothing yet.
-const NODE_KEYS: [(&str, &str); 8] = [
-    ("max_restarts", "has no effect yet: nodes are not restarted"),
-    ("restart_delay", "has no effect yet: nodes are not restarted"),
-    ("max_restart_delay", "has no effect yet: nodes are not restarted"),
-    ("restart_window", "has no effect yet: nodes are not restarted"),
-    ("finish_grace_secs", "has no effect yet: a node may linger"),
+const NODE_KEYS: [(&str, &str); 3] = [
     ("shared_memory_pool_size", "has no effect: memory grows on demand; `output_layout` reserves it"),
     ("deploy", "has no effect yet: every node runs on this machine"),
     ("_unstable_deploy", "has no effect yet: every node runs on this machine"),
@@ -32,11 +27,6 @@ pub(crate) fn collect(raw: &RawDataflow<'_>, kinds: &[Option<Kind>], report: &mu
         }
         for (key, what) in NODE_KEYS.iter().filter(|(key, _)| node.has(key)) {
             report.not_yet(node.pos_of(key), id, key, what, false);
-        }
-        let policy = raw::text(node.yaml, "restart_policy");
-        if let Some(policy) = policy.filter(|policy| policy.value != "never") {
-            let what = "has no effect yet: a node that ends stays down";
-            report.not_yet(policy.pos, id, "restart_policy", what, false);
         }
         ports(node.yaml, id, report);
         for operator in &node.operators {
@@ -80,16 +70,17 @@ fn source(node: &RawNode<'_>, kind: Kind, id: Option<&str>, report: &mut Report)
     match kind {
         Kind::Hub => fatal("hub", "cannot be run yet"),
         Kind::Ros2 => fatal("ros2", "cannot be run yet: there is no ROS 2 bridge"),
-        Kind::Operators if node.has("operators") => {
-            fatal("operators", "cannot be run yet: there is no operator runtime");
+        Kind::Operators => {
+            let urls = node.operators.iter().flat_map(|operator| {
+                ["python", "shared-library", "shared_library"].map(|key| raw::text(operator.yaml, key))
+            });
+            if urls.flatten().any(|source| super::is_url(&source.value)) {
+                let key = if node.has("operators") { "operators" } else { "operator" };
+                fatal(key, "cannot be run yet: operators are not downloaded from URLs");
+            }
         }
-        Kind::Operators => fatal("operator", "cannot be run yet: there is no operator runtime"),
         // A module that is still there could not be read, which is an error.
         Kind::Path | Kind::Custom | Kind::Module => {}
-    }
-    let path = node.path.as_ref().map_or("", |path| path.value.as_str());
-    if matches!(kind, Kind::Path | Kind::Custom) && path == "dynamic" {
-        fatal("path", "cannot be run yet: dynamic nodes cannot join");
     }
 }
 

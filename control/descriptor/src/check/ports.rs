@@ -25,7 +25,10 @@ fn one(ports: &RawPorts<'_>, strict_types: bool, about: About<'_>, report: &mut 
         let limit = MAX_BACKPRESSURE_QUEUE;
         let backpressure = input.queue_policy.as_ref().is_some_and(|policy| policy.value == "backpressure");
         if let Some(size) = input.queue_size.as_ref().filter(|size| backpressure && size.value > limit) {
-            let message = format!("with `backpressure` at most {limit}: the ring holds ten times as many");
+            let message = format!(
+                "`{}`: with `backpressure` at most {limit}: the ring holds ten times as many",
+                size.value
+            );
             report.error(size.pos, about.field("queue_size"), message, &[]);
         }
     }
@@ -46,7 +49,7 @@ fn one(ports: &RawPorts<'_>, strict_types: bool, about: About<'_>, report: &mut 
     for (key, target) in [("send_stdout_as", &ports.stdout_as), ("send_logs_as", &ports.logs_as)] {
         let Some(target) = target else { continue };
         if let Err(error) = target.value.parse::<DataId>() {
-            report.error(target.pos, about.field(key), error.to_string(), &[]);
+            report.error(target.pos, about.field(key), super::refused(&error), &[]);
         } else if !outputs.contains(target.value.as_str()) {
             let message = format!("`{}` is not in `outputs`, so nobody can subscribe to it", target.value);
             report.warn(target.pos, about.field(key), message, &[]);
@@ -63,7 +66,7 @@ fn names(ports: &RawPorts<'_>, about: About<'_>, report: &mut Report) {
         .chain(ports.outputs.iter().map(|output| ("outputs", output)))
     {
         if let Err(error) = name.value.parse::<DataId>() {
-            let message = super::shown_error(&error.to_string());
+            let message = super::refused(&error);
             report.error(name.pos, about.field(field), message, &[]);
         }
         if !seen.insert((field, name.value.as_str())) {
@@ -86,7 +89,7 @@ fn declared(name: &At<String>, outputs: &BTreeSet<&str>, about: About<'_>, repor
 /// What was probably meant, and what there is.
 pub(crate) fn hints(typed: &str, known: &BTreeSet<&str>, noun: &str) -> [String; 2] {
     let all = if known.is_empty() {
-        format!("the node declares no {noun}")
+        format!("it declares no {noun}")
     } else {
         format!("its {noun} are {}", listed(known.iter().copied().take(20)))
     };

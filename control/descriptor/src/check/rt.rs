@@ -7,6 +7,7 @@ use dora_protocol::rt::{RtSettings, SchedPolicy, WaitPolicy};
 use crate::{
     error::{About, At, Report},
     raw::{RawNode, RawRt},
+    schema::POLICIES,
     suggest::shown,
     values,
 };
@@ -26,6 +27,10 @@ pub(crate) fn check(node: &RawNode<'_>, about: About<'_>, report: &mut Report) {
             "a shell is not a dora node, so nobody would apply it",
             &[hint],
         );
+    }
+    // A word that is no policy has been reported; what would follow from the default has not been meant.
+    if rt.policy.as_deref().is_some_and(|policy| !POLICIES.contains(&policy)) {
+        return;
     }
     let policy = policy(rt);
     match policy {

@@ -8,6 +8,7 @@
 //! [`Graph`] has everything that is drawn, as text; the drawings only arrange it. All of it comes from a file that somebody
 //! wrote, so each drawing escapes what it prints.
 
+mod edges;
 mod html;
 mod layout;
 mod mermaid;
@@ -16,8 +17,7 @@ mod svg;
 use std::collections::BTreeMap;
 
 use dora_protocol::{
-    dataflow::{Chain, Dataflow, Node, NodeKind, Source},
-    policy::QueuePolicy,
+    dataflow::{Dataflow, Node, NodeKind, Source},
     rt::{RtSettings, SchedPolicy, WaitPolicy},
 };
 
@@ -26,6 +26,7 @@ use crate::{
     load::Loaded,
     timing::{Every, input_periods, nanos, time},
 };
+use edges::{arrows, edge, path};
 
 /// What is drawn.
 #[derive(Clone, Debug, Default)]
@@ -119,18 +120,19 @@ impl Graph {
             graph.vertices.push(vertex(node, &loaded.annotations.of(node.id.as_str())));
         }
         let periods = input_periods(dataflow, &loaded.annotations);
-        for (n, node) in dataflow.nodes.iter().enumerate() {
-            for (i, input) in node.inputs.iter().enumerate() {
-                let from = match &input.source {
-                    Source::Output { node, .. } => first + *node as usize,
-                    source => sources[&source_name(source)],
-                };
-                let every = periods[n][i].map(|every| match every {
-                    Every::Period(period) => time(nanos(period)),
-                    Every::UpTo(period) => format!("{} or less often", time(nanos(period))),
-                });
-                graph.edges.push(edge(loaded, (n, i), (from, first + n), every));
-            }
+        for arrow in arrows(dataflow) {
+            let from = match &arrow.source {
+                Source::Output { node, .. } => first + *node as usize,
+                source => sources[&source_name(source)],
+            };
+            // Of a fan-in only the sum of what comes is known.
+            let alone = |i: &usize| dataflow.nodes[arrow.reader].inputs[*i].more_sources.is_empty();
+            let period = arrow.input().filter(alone).and_then(|i| periods[arrow.reader][i]);
+            let every = period.map(|every| match every {
+                Every::Period(period) => time(nanos(period)),
+                Every::UpTo(period) => format!("{} or less often", time(nanos(period))),
+            });
+            graph.edges.push(edge(loaded, &arrow, (from, first + arrow.reader), every));
         }
         graph.chains = dataflow.chains.iter().map(|chain| path(dataflow, chain)).collect();
         graph
@@ -151,8 +153,9 @@ impl Graph {
 fn sources(dataflow: &Dataflow, vertices: &mut Vec<Vertex>) -> BTreeMap<String, usize> {
     // Shorter periods first.
     let mut all: BTreeMap<(u64, String), Vertex> = BTreeMap::new();
-    for input in dataflow.nodes.iter().flat_map(|node| &node.inputs) {
-        let (period, kind, title, chips) = match &input.source {
+    let inputs = dataflow.nodes.iter().flat_map(|node| &node.inputs);
+    for source in inputs.flat_map(|input| input.sources()) {
+        let (period, kind, title, chips) = match source {
             Source::Output { .. } => continue,
             Source::Timer { period_ns } => {
                 (*period_ns, Kind::Timer, time(*period_ns), vec![hertz(*period_ns)])
@@ -162,7 +165,7 @@ fn sources(dataflow: &Dataflow, vertices: &mut Vec<Vertex>) -> BTreeMap<String, 
                 (u64::MAX, Kind::Logs, format!("logs of {of}"), vec![level.to_string()])
             }
         };
-        let name = source_name(&input.source);
+        let name = source_name(source);
         all.entry((period, name.clone())).or_insert_with(|| Vertex {
             title,
             kind,
@@ -206,6 +209,7 @@ fn vertex(node: &Node, notes: &NodeNotes) -> Vertex {
         NodeKind::Executable { .. } => notes.source.unwrap_or("node").to_owned(),
         NodeKind::Shell { command } => format!("sh: {command}"),
         NodeKind::Dynamic => "dynamic".to_owned(),
+        NodeKind::Runtime { .. } => "operators".to_owned(),
     };
     let short = match &node.kind {
         NodeKind::Executable { path, .. } if !path.is_empty() => {
@@ -275,105 +279,4 @@ fn cut(text: &str, most: usize) -> String {
         return text.to_owned();
     }
     text.chars().take(most - 1).chain(['…']).collect()
-}
-
-fn edge(loaded: &Loaded, (n, i): (usize, usize), (from, to): (usize, usize), every: Option<String>) -> Edge {
-    let nodes = &loaded.dataflow.nodes;
-    let (node, input) = (&nodes[n], &nodes[n].inputs[i]);
-    let notes = |node: &Node| loaded.annotations.of(node.id.as_str());
-    let sender = match input.source {
-        Source::Output { node, output } => nodes.get(node as usize).map(|sender| {
-            (sender, sender.outputs.get(output as usize).map(|o| o.id.to_string()).unwrap_or_default())
-        }),
-        _ => None,
-    };
-    let type_name = sender
-        .as_ref()
-        .and_then(|(sender, output)| notes(sender).output_types.get(output).cloned())
-        .or_else(|| notes(node).input_types.get(input.id.as_str()).cloned());
-    let split = |port: &str| match port.split_once('/') {
-        Some((operator, port)) => (Some(operator.to_owned()), port.to_owned()),
-        None => (None, port.to_owned()),
-    };
-    let (to_operator, input_name) = split(input.id.as_str());
-    let source = sender
-        .as_ref()
-        .map_or_else(|| source_name(&input.source), |(s, output)| format!("{}/{output}", s.id));
-    let (from_operator, output) = sender.as_ref().map_or((None, String::new()), |(_, output)| split(output));
-    let mut details =
-        vec![("from".to_owned(), source), ("to".to_owned(), format!("{}/{}", node.id, input.id))];
-    let mut more =
-        |name: &str, text: Option<String>| details.extend(text.map(|text| (name.to_owned(), text)));
-    more("type", type_name.clone());
-    more("comes every", every.clone());
-    let deadline = input.deadline.map(|deadline| time(nanos(deadline)));
-    more("deadline", deadline.clone());
-    more("falls silent after", input.input_timeout.map(|timeout| time(nanos(timeout))));
-    if sender.is_some() {
-        let full = match input.policy {
-            QueuePolicy::Backpressure => "the sender waits",
-            QueuePolicy::DropOldest => "drops the oldest",
-        };
-        more("queue", Some(format!("{}, then {full}", input.queue_size)));
-    }
-    let size = sender.as_ref().and_then(|(sender, output)| {
-        let output = sender.outputs.iter().find(|o| o.id.as_str() == output)?;
-        output.max_message_bytes
-    });
-    more("largest message", size.map(|bytes| format!("{bytes} bytes")));
-    Edge {
-        from,
-        to,
-        output,
-        from_operator,
-        input: input_name,
-        to_operator,
-        type_name,
-        every,
-        deadline,
-        details,
-    }
-}
-
-/// Edges on any way from the begin of a chain to its end.
-fn path(dataflow: &Dataflow, chain: &Chain) -> ChainPath {
-    // In the order in which `Graph::edges` has them.
-    let inputs = || {
-        dataflow
-            .nodes
-            .iter()
-            .enumerate()
-            .flat_map(|(n, node)| node.inputs.iter().enumerate().map(move |(i, input)| (n, i, input)))
-    };
-    let sender = |source: &Source| match source {
-        Source::Output { node, output } => Some((*node as usize, *output)),
-        _ => None,
-    };
-    let nodes = dataflow.nodes.len();
-    let (begin, end) = ((chain.from.0 as usize, chain.from.1), (chain.to.0 as usize, chain.to.1 as usize));
-    let (mut ahead, mut behind) = (vec![false; nodes], vec![false; nodes]);
-    // Nodes that a message of the chain reaches, and those from which its end is reached.
-    loop {
-        let before = (ahead.clone(), behind.clone());
-        for (n, i, input) in inputs() {
-            if let Some(from) = sender(&input.source) {
-                ahead[n] |= from == begin || ahead[from.0];
-                behind[from.0] |= (n, i) == end || behind[n];
-            }
-        }
-        if before == (ahead.clone(), behind.clone()) {
-            break;
-        }
-    }
-    let on_it = |(_, (n, i, input)): &(usize, (usize, usize, &dora_protocol::dataflow::Input))| {
-        sender(&input.source).is_some_and(|from| {
-            let starts = from == begin || (ahead[from.0] && from.0 != begin.0);
-            starts && ((*n, *i) == end || (behind[*n] && *n != end.0))
-        })
-    };
-    ChainPath {
-        name: chain.name.clone(),
-        within: time(nanos(chain.within)),
-        edges: inputs().enumerate().filter(on_it).map(|(index, _)| index).collect(),
-    }
 }

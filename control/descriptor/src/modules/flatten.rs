@@ -9,29 +9,35 @@ use std::{
 
 use super::{
     PortType, TypeOf,
-    header::{inputs_of, source_of},
-    load::{Entry, MAX_TEXT, Scope},
+    header::inputs_of,
+    load::{Entry, Scope},
     paths,
     sources::Sources,
 };
 use crate::{
     error::{About, At, Pos, Report},
-    raw,
+    limits, raw,
     schema::INPUT,
     values,
-    yaml::{self, MAX_VALUES, Value, Yaml},
+    yaml::{self, Value, Yaml},
 };
 
 /// What an input of a module is wired to.
 #[derive(Clone, Debug)]
 pub(super) struct Wire {
-    /// As the flat file says it.
-    pub(super) source: At<String>,
+    /// As the flat file says them; never empty.
+    sources: Vec<At<String>>,
     /// The long form's other keys.
     options: Vec<(At<String>, Yaml)>,
-    /// The nearest type that a header declares on the way in.
-    declared: Option<At<String>>,
-    /// A node took the declared type for its own.
+    /// Of each port on the way in: the nearest type that a header declares.
+    declared: Vec<Declared>,
+}
+
+/// The type of a port.
+#[derive(Clone, Debug)]
+struct Declared {
+    urn: At<String>,
+    /// A node took it for its own.
     inherited: Rc<Cell<bool>>,
 }
 
@@ -41,6 +47,17 @@ struct Passed {
     env: Vec<(At<String>, Yaml)>,
     build: Vec<At<String>>,
     deploy: Option<(At<String>, Yaml)>,
+}
+
+impl Passed {
+    /// Values and bytes of text.
+    fn size(&self) -> (usize, usize) {
+        let entries = self.env.iter().chain(&self.deploy);
+        let entries = entries.map(|(key, value)| (yaml::size(value), key.value.len()));
+        let lines = self.build.iter().map(|line| (1, line.value.len()));
+        let sizes = entries.map(|((values, bytes, _), key)| (values, bytes + key)).chain(lines);
+        sizes.fold((0, 0), |(v, b), (v2, b2)| (v + v2, b + b2))
+    }
 }
 
 /// Collects the flat nodes.
@@ -71,7 +88,7 @@ impl Flatten<'_> {
 
     /// A bound was exceeded.
     pub(super) fn is_full(&self) -> bool {
-        self.values > MAX_VALUES || self.text > MAX_TEXT
+        self.values > limits::VALUES || self.text > limits::EXPANDED
     }
 
     /// The nodes of the descriptor itself and all below.
@@ -122,12 +139,11 @@ impl Flatten<'_> {
                 continue;
             };
             let here = inner.header.input_types.get(&port.value);
-            if let (Some(outer), Some(inner)) = (&wire.declared, here) {
-                self.compare(TypeOf::Urn(outer.clone()), inner, &name, &port.value, true);
-            }
             if let Some(here) = here {
-                wire.declared = Some(here.clone());
-                wire.inherited = Rc::default();
+                for outer in &wire.declared {
+                    self.compare(TypeOf::Urn(outer.urn.clone()), here, &name, &port.value, true);
+                }
+                wire.declared = vec![Declared { urn: here.clone(), inherited: Rc::default() }];
             }
             inside.insert(port.value.clone(), wire);
         }
@@ -141,13 +157,16 @@ impl Flatten<'_> {
                 }
             }
         }
-        let passed = self.passed(node, outer, inner, passed);
+        let Some(passed) = self.passed(node, outer, inner, passed) else { return };
         self.scope(inner, &inside, &passed, &outputs);
         for (port, wire) in &inside {
             // Where a node inherits the type, the edge itself is compared.
-            if let (Some(declared), false) = (inner.header.input_types.get(port), wire.inherited.get()) {
-                let from = TypeOf::Output(wire.source.value.clone());
-                self.compare(from, declared, &name, port, true);
+            let Some(declared) = inner.header.input_types.get(port) else { continue };
+            if wire.declared.iter().any(|declared| declared.inherited.get()) {
+                continue;
+            }
+            for source in &wire.sources {
+                self.compare(TypeOf::Output(source.value.clone()), declared, &name, port, true);
             }
         }
     }
@@ -166,26 +185,41 @@ impl Flatten<'_> {
         sources: &Sources<'_>,
         wires: &BTreeMap<String, Wire>,
     ) -> Option<Wire> {
-        let source = source_of(input)?;
         let known = |key: &str| key != "source" && INPUT.key(key).is_some();
-        let mut options: Vec<_> = input.map().iter().filter(|(key, _)| known(&key.value)).cloned().collect();
-        if let Some(port) = source.value.strip_prefix("_mod/").filter(|_| !sources.is_root()) {
-            let outer = wires.get(port)?;
-            let copied = outer.source.value.len() + outer.declared.as_ref().map_or(0, |urn| urn.value.len());
-            let further: usize = outer.options.iter().map(|(_, value)| yaml::size(value).1).sum();
-            if !self.afford(0, copied + further, source.pos, node) {
-                return None;
-            }
-            for (key, value) in &outer.options {
-                if !options.iter().any(|(own, _)| own.value == key.value) {
-                    options.push((key.clone(), value.clone()));
+        let options = input.map().iter().filter(|(key, _)| known(&key.value)).cloned().collect();
+        let mut wire = Wire { sources: Vec::new(), options, declared: Vec::new() };
+        for source in raw::sources(input) {
+            match source.value.strip_prefix("_mod/").filter(|_| !sources.is_root()) {
+                Some(port) => {
+                    let Some(outer) = wires.get(port) else { continue };
+                    self.through(outer, &mut wire, source.pos, node)?;
+                }
+                None => {
+                    let Some(value) = sources.flat(&source, node, &name.value, self.report) else { continue };
+                    wire.sources.push(At { pos: source.pos, value });
                 }
             }
-            return Some(Wire { options, ..outer.clone() });
         }
-        let value = sources.flat(&source, node, &name.value, self.report)?;
-        let source = At { pos: source.pos, value };
-        Some(Wire { source, options, declared: None, inherited: Rc::default() })
+        (!wire.sources.is_empty()).then_some(wire)
+    }
+
+    /// Adds what a port is wired to outside. `None`: there is no room for it, which was said.
+    fn through(&mut self, outer: &Wire, wire: &mut Wire, pos: Pos, node: &str) -> Option<()> {
+        let copied = outer.sources.iter().chain(outer.declared.iter().map(|declared| &declared.urn));
+        let copied: usize = copied.map(|at| at.value.len()).sum();
+        let further: usize = outer.options.iter().map(|(_, value)| yaml::size(value).1).sum();
+        // One is counted with the node that it goes to; several may go to many inputs of one node.
+        if !self.afford(outer.sources.len() - 1, copied + further, pos, node) {
+            return None;
+        }
+        for (key, value) in &outer.options {
+            if !wire.options.iter().any(|(own, _)| own.value == key.value) {
+                wire.options.push((key.clone(), value.clone()));
+            }
+        }
+        wire.sources.extend(outer.sources.iter().cloned());
+        wire.declared.extend(outer.declared.iter().cloned());
+        Some(())
     }
 
     fn node(
@@ -242,7 +276,7 @@ impl Flatten<'_> {
         let mut input_types = block.get("input_types").map(Yaml::map).unwrap_or_default().to_vec();
         let mut gone = BTreeSet::new();
         for (input, value) in &written {
-            if source_of(value).is_none() {
+            if raw::sources(value).is_empty() {
                 inputs.push((input.clone(), value.clone()));
                 continue;
             }
@@ -250,14 +284,18 @@ impl Flatten<'_> {
                 gone.insert(input.value.as_str());
                 continue;
             };
-            if let Some(declared) = &wire.declared {
-                match own.get(&input.value) {
-                    Some(own) => {
-                        self.compare(TypeOf::Urn(declared.clone()), own, name, &input.value, true);
+            match (own.get(&input.value), wire.declared.as_slice()) {
+                (_, []) => {}
+                (Some(own), all) => {
+                    for declared in all {
+                        self.compare(TypeOf::Urn(declared.urn.clone()), own, name, &input.value, true);
                     }
-                    None => {
-                        wire.inherited.set(true);
-                        input_types.push((input.clone(), Yaml::of_text(declared.pos, &*declared.value)));
+                }
+                (None, [first, others @ ..]) => {
+                    first.inherited.set(true);
+                    input_types.push((input.clone(), Yaml::of_text(first.urn.pos, &*first.urn.value)));
+                    for other in others {
+                        self.compare(TypeOf::Urn(other.urn.clone()), &first.urn, name, &input.value, true);
                     }
                 }
             }
@@ -322,8 +360,15 @@ impl Flatten<'_> {
         });
     }
 
-    /// What reaches the nodes of `inner`, the module behind `node`, which stands in a file of `outer`.
-    fn passed(&self, node: &Yaml, outer: &Scope, inner: &Scope, passed: &Passed) -> Passed {
+    /// What reaches the nodes of `inner`, the module behind `node`, which stands in a file of `outer`. `None`: there is no room
+    /// for it, which was said.
+    fn passed(&mut self, node: &Yaml, outer: &Scope, inner: &Scope, passed: &Passed) -> Option<Passed> {
+        // Counted before it is copied: a module costs this much even without nodes.
+        let (values, text) = passed.size();
+        let id = node.get("id").and_then(Yaml::text).unwrap_or("?");
+        if !self.afford(values, text, node.pos, &format!("{}{id}", outer.prefix)) {
+            return None;
+        }
         let mut build = passed.build.clone();
         for (text, dir) in [(raw::text(node, "build"), &outer.dir), (inner.build.clone(), &inner.dir)] {
             let Some(text) = text else { continue };
@@ -340,7 +385,7 @@ impl Flatten<'_> {
             (own, outer) => own.cloned().or_else(|| outer.clone()),
         };
         let env = node.get("env").map(Yaml::map).unwrap_or_default();
-        Passed { env: merged(env, passed.env.clone()), build, deploy }
+        Some(Passed { env: merged(env, passed.env.clone()), build, deploy })
     }
 }
 
@@ -384,10 +429,16 @@ fn set_map(block: &mut Yaml, name: &str, entries: Vec<(At<String>, Yaml)>) {
 }
 
 fn flat_input(pos: Pos, wire: Wire) -> Yaml {
-    let source = Yaml::of_text(wire.source.pos, wire.source.value);
-    if wire.options.is_empty() {
-        return source;
-    }
+    let mut sources: Vec<Yaml> =
+        wire.sources.into_iter().map(|source| Yaml::of_text(source.pos, source.value)).collect();
+    let source = match sources.pop() {
+        Some(one) if sources.is_empty() && wire.options.is_empty() => return one,
+        Some(one) if sources.is_empty() => one,
+        last => {
+            sources.extend(last);
+            Yaml { pos: sources.first().map_or(pos, |first| first.pos), value: Value::List(sources) }
+        }
+    };
     let key = At { pos: source.pos, value: "source".to_owned() };
     let entries = std::iter::once((key, source)).chain(wire.options).collect();
     Yaml { pos, value: Value::Map(entries) }

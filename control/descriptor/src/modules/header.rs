@@ -6,7 +6,7 @@ use dora_protocol::{DataId, NodeId};
 
 use super::load::Entry;
 use crate::{
-    check::ports::hints,
+    check::{ports::hints, refused},
     error::{About, At, Report},
     raw::{self, RawNode},
     suggest::{listed, shown},
@@ -54,7 +54,7 @@ pub(super) fn read(tree: &Yaml, report: &mut Report) -> Header {
         let mut seen = BTreeSet::new();
         for port in lists.iter().copied().flatten() {
             if let Err(error) = port.value.parse::<DataId>() {
-                report.error(port.pos, about, error.to_string(), &[]);
+                report.error(port.pos, about, refused(&error), &[]);
             } else if port.value.contains('/') {
                 let message = format!("`{}`: a port has no `/` in its name", shown(&port.value));
                 report.error(port.pos, about, message, &[]);
@@ -86,10 +86,10 @@ pub(super) fn ids(entries: &[Entry], report: &mut Report) {
             Entry::Module { node, .. } => (node, true),
         };
         let Some(id) = raw::text(node, "id") else { continue };
-        if let Err(error) = id.value.parse::<NodeId>().map_err(|error| error.to_string())
+        if let Err(error) = id.value.parse::<NodeId>()
             && module
         {
-            report.error(id.pos, About::default(), error, &[]);
+            report.error(id.pos, About::default(), refused(&error), &[]);
         }
         let taken = modules.get(&id.value).or_else(|| nodes.get(&id.value).filter(|_| module));
         if let Some(first) = taken {
@@ -138,13 +138,14 @@ pub(super) fn used(header: &Header, entries: &[Entry], report: &mut Report) {
         let (Entry::Node(node) | Entry::Module { node, .. }) = entry;
         let id = node.get("id").and_then(Yaml::text).unwrap_or("?");
         for (name, value) in blocks(node).into_iter().flat_map(inputs_of) {
-            let Some(source) = source_of(value) else { continue };
-            let Some(port) = source.value.strip_prefix("_mod/") else { continue };
-            used.insert(port.to_owned());
-            if !ports.contains(port) {
-                let about = About { node: Some(id), field: Some(&name.value) };
-                let message = format!("the module has no input `{}`", shown(port));
-                report.error(source.pos, about, message, &hints(port, &ports, "inputs"));
+            for source in raw::sources(value) {
+                let Some(port) = source.value.strip_prefix("_mod/") else { continue };
+                used.insert(port.to_owned());
+                if !ports.contains(port) {
+                    let about = About { node: Some(id), field: Some(&name.value) };
+                    let message = format!("the module has no input `{}`", shown(port));
+                    report.error(source.pos, about, message, &hints(port, &ports, "inputs"));
+                }
             }
         }
     }
@@ -222,14 +223,6 @@ pub(super) fn blocks(node: &Yaml) -> Vec<&Yaml> {
 /// Inputs by name.
 pub(super) fn inputs_of(block: &Yaml) -> &[(At<String>, Yaml)] {
     block.get("inputs").map(Yaml::map).unwrap_or_default()
-}
-
-/// Where an input comes from, short or long form.
-pub(super) fn source_of(input: &Yaml) -> Option<At<String>> {
-    match input.text() {
-        Some(text) => Some(At { pos: input.pos, value: text.to_owned() }),
-        None => raw::text(input, "source"),
-    }
 }
 
 /// Outputs of a node, with the operator whose name is part of the address.

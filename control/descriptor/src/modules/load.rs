@@ -1,7 +1,7 @@
 //! Reads the files of modules, as deep as they are nested.
 //!
 //! Module files are no more trusted than the descriptor. Bounds on what a dataflow may become keep a bomb of nested
-//! modules cheap: [`MAX_DEPTH`] levels, [`MAX_NODES`] nodes, [`MAX_VALUES`] values, [`MAX_TEXT`] bytes; a file is read once.
+//! modules cheap: see [`limits`]. A file is read once.
 
 use std::{
     collections::BTreeMap,
@@ -18,21 +18,12 @@ use super::{
 use crate::{
     check,
     error::{About, At, Pos, Report},
-    form,
+    form, limits,
     raw::{self, RawNode},
     schema,
     suggest::shown,
-    yaml::{self, MAX_VALUES, Value, Yaml},
+    yaml::{self, Value, Yaml},
 };
-
-/// Largest module file, in bytes.
-pub(super) const MAX_BYTES: usize = 1 << 20;
-/// Modules inside of each other.
-pub(super) const MAX_DEPTH: usize = 8;
-/// Nodes and modules after expansion. A descriptor without modules may have more.
-pub(super) const MAX_NODES: usize = 20_000;
-/// Bytes of text after expansion.
-pub(super) const MAX_TEXT: usize = 16 << 20;
 
 /// The nodes of one file in one place.
 #[derive(Debug, Default)]
@@ -139,9 +130,9 @@ impl<'r> Loader<'r> {
         self.text += text + name.len();
         let what = match () {
             () if self.full => return false,
-            () if self.nodes > MAX_NODES => format!("more than {MAX_NODES} nodes"),
-            () if self.values > MAX_VALUES => format!("more than {MAX_VALUES} values"),
-            () if self.text > MAX_TEXT => format!("more than {MAX_TEXT} bytes of text"),
+            () if self.nodes > limits::NODES => format!("more than {} nodes", limits::NODES),
+            () if self.values > limits::VALUES => format!("more than {} values", limits::VALUES),
+            () if self.text > limits::EXPANDED => format!("more than {} bytes of text", limits::EXPANDED),
             () => return true,
         };
         self.full = true;
@@ -168,6 +159,9 @@ impl<'r> Loader<'r> {
         let about = About { field: None, ..about };
         let mut params = Params::of(node.yaml, about, self.report);
         params.open = self.open;
+        if let Some(header) = tree.get("module") {
+            params.declare(header, &raw, self.report);
+        }
         let tree = self.put_in(&tree, &params, &flat);
         let header = header::read(&tree, self.report);
         let dir = paths::folder(&self.base, &path);
@@ -254,8 +248,8 @@ impl<'r> Loader<'r> {
             refuse(self.report, format!("the modules contain each other: {}", names(&path)), "");
             return None;
         }
-        if chain.len() >= MAX_DEPTH {
-            let message = format!("modules nested deeper than {MAX_DEPTH}: {}", names(&path));
+        if chain.len() >= limits::MODULE_LEVELS {
+            let message = format!("modules nested deeper than {}: {}", limits::MODULE_LEVELS, names(&path));
             refuse(self.report, message, "");
             return None;
         }
@@ -271,7 +265,7 @@ impl<'r> Loader<'r> {
     fn read(&mut self, path: &Path, pos: Pos, about: About<'_>) -> Option<Yaml> {
         let below = path.strip_prefix(&self.base).unwrap_or(path);
         let name = self.shown_base.join(below).display().to_string();
-        let text = match read_text(path, MAX_BYTES) {
+        let text = match read_text(path, limits::MODULE_FILE) {
             Ok(text) => text,
             Err(why) => {
                 self.report.error(pos, about, format!("`{}`: {why}", shown(&name)), &[]);

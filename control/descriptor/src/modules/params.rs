@@ -1,19 +1,21 @@
 //! Parameters: `$PARAM_SPEED`, `${PARAM_SPEED}` and `${_param.speed}` in the texts of a module's nodes.
 //!
 //! A text is replaced before it is read as anything, so a parameter can be a `queue_size` or part of a timer. What was
-//! put in is not looked at again, and one text cannot grow beyond [`LONGEST`] bytes, however modules are nested.
+//! put in is not looked at again, and one text cannot grow beyond [`limits::PARAMETER`] bytes, however modules are nested.
 
-use std::{cell::Cell, collections::BTreeMap};
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+};
 
-use super::load::MAX_TEXT;
 use crate::{
+    check::ports::hints,
     error::{About, At, Report},
+    limits,
+    raw::{self, RawNode},
     suggest::{did_you_mean, listed, shown},
     yaml::{Value, Yaml},
 };
-
-/// Longest text after replacement, in bytes.
-const LONGEST: usize = 64 << 10;
 
 /// Keys of a node and of an operator that are no place for parameters.
 const VERBATIM: [&str; 3] = ["id", "name", "description"];
@@ -23,6 +25,8 @@ const VERBATIM: [&str; 3] = ["id", "name", "description"];
 pub(super) struct Params {
     /// By name in capitals.
     values: BTreeMap<String, At<String>>,
+    /// All that the header of the module lists, as written there; `None`: it lists none, so any may be given.
+    declared: Option<Vec<String>>,
     /// Nobody gave any: the module is looked at by itself.
     pub(super) open: bool,
     /// Bytes of text that they were put into.
@@ -41,7 +45,54 @@ impl Params {
                 report.error(name.pos, about.field("params"), message, &[]);
             }
         }
-        Self { values, open: false, written: Cell::new(0) }
+        Self { values, declared: None, open: false, written: Cell::new(0) }
+    }
+
+    /// Compares what the module node gives with what the `module` block of the file lists, and puts in the defaults.
+    pub(super) fn declare(&mut self, header: &Yaml, node: &RawNode<'_>, report: &mut Report) {
+        let Some(list) = header.get("params") else { return };
+        let in_header = About { node: None, field: Some("module.params") };
+        let mut declared: Vec<String> = Vec::new();
+        for entry in list.list() {
+            let Some(name) = raw::text(entry, "name") else { continue };
+            if !is_name(&name.value) {
+                let message = format!("`{}`: only letters, digits and `_` are allowed", shown(&name.value));
+                report.error(name.pos, in_header, message, &[]);
+            } else if declared.iter().any(|known| known.eq_ignore_ascii_case(&name.value)) {
+                let message = format!("two names for `$PARAM_{}`", shown(&name.value.to_uppercase()));
+                report.error(name.pos, in_header, message, &[]);
+            }
+            let capitals = name.value.to_uppercase();
+            match raw::text(entry, "default") {
+                _ if self.values.contains_key(&capitals) => {}
+                Some(default) => _ = self.values.insert(capitals, default),
+                None if self.open => {}
+                None => {
+                    let message = format!("parameter `{}` of the module is not given", shown(&name.value));
+                    let hint = format!(
+                        "it is listed without default at {}; write `params: {{ {}: … }}`",
+                        report.location(name.pos),
+                        shown(&name.value)
+                    );
+                    let about = About { node: Some(node.name()), field: Some("params") };
+                    report.error(node.pos_of("params"), about, message, &[hint]);
+                }
+            }
+            declared.push(name.value);
+        }
+        let about = About { node: Some(node.name()), field: Some("params") };
+        for (name, _) in node.yaml.get("params").map(Yaml::map).unwrap_or_default() {
+            if !declared.iter().any(|known| known.eq_ignore_ascii_case(&name.value)) {
+                let message = format!("the module has no parameter `{}`", shown(&name.value));
+                report.error(name.pos, about, message, &hints(&name.value, &names(&declared), "parameters"));
+            }
+        }
+        self.declared = Some(declared);
+    }
+
+    /// Of a parameter that a text mentions: does the module list it? If it lists none, it may.
+    fn is_declared(&self, name: &str) -> bool {
+        self.declared.as_ref().is_none_or(|all| all.iter().any(|known| known.eq_ignore_ascii_case(name)))
     }
 
     /// As variables of the nodes: `PARAM_SPEED` and its value.
@@ -92,32 +143,45 @@ impl Params {
 
     fn text(&self, at: &At<String>, about: About<'_>, report: &mut Report) -> String {
         if self.open {
+            let all = std::iter::successors(
+                next(&at.value).map(|found| (found, at.value.as_str())),
+                |(found, text)| {
+                    let rest = &text[found.end..];
+                    next(rest).map(|found| (found, rest))
+                },
+            );
+            for (found, _) in all.filter(|(found, _)| !self.is_declared(&found.name)) {
+                self.unset(at, &found.name, about, report);
+            }
             // Whatever the parameter is, a timer has to be written like one.
             let timer = at.value.starts_with("dora/timer/");
             return if timer { "dora/timer/millis/1".to_owned() } else { at.value.clone() };
         }
         let mut out = String::new();
         let mut rest = at.value.as_str();
-        if self.written.get() > MAX_TEXT {
+        if self.written.get() > limits::EXPANDED {
             return out; // Said when it happened.
         }
         while let Some(found) = next(rest) {
             out.push_str(&rest[..found.start]);
             match self.values.get(&found.name) {
                 Some(value) => out.push_str(&value.value),
+                // One that is listed and has no value was reported at the module node.
+                None if self.declared.is_some() && self.is_declared(&found.name) => {}
                 None => self.unset(at, &found.name, about, report),
             }
             rest = &rest[found.end..];
-            if out.len() > LONGEST {
-                let message = format!("more than {LONGEST} bytes once the parameters are put in");
+            if out.len() > limits::PARAMETER {
+                let message = format!("more than {} bytes once the parameters are put in", limits::PARAMETER);
                 report.error(at.pos, about, message, &[]);
                 return String::new();
             }
         }
         out += rest;
         self.written.set(self.written.get() + out.len());
-        if self.written.get() > MAX_TEXT {
-            let message = format!("the parameters blow this module up to more than {MAX_TEXT} bytes of text");
+        if self.written.get() > limits::EXPANDED {
+            let message =
+                format!("the parameters blow this module up to more than {} bytes of text", limits::EXPANDED);
             report.error(at.pos, about, message, &[]);
         }
         out
@@ -125,6 +189,10 @@ impl Params {
 
     fn unset(&self, at: &At<String>, name: &str, about: About<'_>, report: &mut Report) {
         let name = name.to_lowercase();
+        if let Some(declared) = &self.declared {
+            let message = format!("`{}` is not among the parameters of the module", shown(&name));
+            return report.error(at.pos, about, message, &hints(&name, &names(declared), "parameters"));
+        }
         let known: Vec<String> = self.values.keys().map(|name| name.to_lowercase()).collect();
         let known = known.iter().map(String::as_str);
         let given = if known.len() == 0 {
@@ -136,6 +204,15 @@ impl Params {
         let message = format!("parameter `{}` is not set", shown(&name));
         report.error(at.pos, about, message, &[hint, given]);
     }
+}
+
+/// Letters, digits, `_`.
+pub(crate) fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+fn names(all: &[String]) -> BTreeSet<&str> {
+    all.iter().map(String::as_str).collect()
 }
 
 /// Does the text have a parameter in it?

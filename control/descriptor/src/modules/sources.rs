@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    header::{blocks, inputs_of, source_of},
+    header::{blocks, inputs_of},
     load::{Entry, Scope},
 };
 use crate::{
     check::ports::hints,
     error::{About, At, Report},
+    raw,
     suggest::{listed, shown},
     yaml::Yaml,
 };
@@ -160,10 +161,8 @@ impl<'s> Sources<'s> {
         node: &str,
         report: &mut Report,
     ) {
-        let Some(source) = source_of(input) else { return };
-        if !source.value.starts_with("_mod/") {
-            return; // Reported when it was looked up.
-        }
+        let ports = raw::sources(input).into_iter().find(|source| source.value.starts_with("_mod/"));
+        let Some(source) = ports else { return }; // Reported when it was looked up.
         let about = About { node: Some(node), field: Some(&port.value) };
         let message = format!(
             "`{}` may be absent, and nothing is wired to it, but this input is required",
@@ -183,8 +182,8 @@ fn readers_of(module: &Scope, port: &str, readers: &mut Vec<String>) {
             let operator = block.get("id").and_then(Yaml::text).filter(|_| several);
             let operator = operator.map(|id| format!("{id}/")).unwrap_or_default();
             for (input, value) in inputs_of(block) {
-                let fed =
-                    source_of(value).is_some_and(|source| source.value.strip_prefix("_mod/") == Some(port));
+                let from_port = |source: &At<String>| source.value.strip_prefix("_mod/") == Some(port);
+                let fed = raw::sources(value).iter().any(from_port);
                 match entry {
                     Entry::Module { scope, .. } if fed => readers_of(scope, &input.value, readers),
                     Entry::Node(_) if fed => {

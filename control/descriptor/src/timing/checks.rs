@@ -222,13 +222,14 @@ fn worst_from(
         Outcome::Unjudged(_) => (1, Duration::ZERO),
         Outcome::NoBound(_) => (2, Duration::ZERO),
     };
-    let read =
-        ways.iter().filter(|&(&(reader, input), _)| match dataflow.nodes[reader].inputs[input].source {
+    let read = ways.iter().filter(|&(&(reader, input), _)| {
+        dataflow.nodes[reader].inputs[input].sources().any(|source| match *source {
             Source::Output { node: from, output: out } => {
                 from as usize == node && output.is_none_or(|o| o == out)
             }
             _ => false,
-        });
+        })
+    });
     read.map(|(_, way)| way).max_by_key(|way| rank(way)).cloned()
 }
 

@@ -274,10 +274,16 @@ fn waiting(dataflow: &Dataflow, model: &Model, solved: &Solved) -> Vec<(usize, S
     let mut found = Vec::new();
     for (reader, node) in dataflow.nodes.iter().enumerate() {
         for (index, input) in node.inputs.iter().enumerate() {
-            let Source::Output { node: sender, .. } = input.source else { continue };
-            if input.policy != QueuePolicy::Backpressure || !judged(sender as usize) {
+            let sender = |source: &Source| match *source {
+                Source::Output { node: sender, .. } => Some(sender as usize),
+                _ => None,
+            };
+            let senders: Vec<usize> =
+                input.sources().filter_map(sender).filter(|&sender| judged(sender)).collect();
+            if input.policy != QueuePolicy::Backpressure || senders.is_empty() {
                 continue;
             }
+            // Of a fan-in each sender has a queue of its own; that all of the messages wait in one is the worst case.
             let room = u64::from(input.queue_size).saturating_mul(10).max(100);
             let queued: Option<u64> =
                 model.inputs[reader][index].iter().flatten().try_fold(0u64, |sum, &flow| {
@@ -292,7 +298,7 @@ fn waiting(dataflow: &Dataflow, model: &Model, solved: &Solved) -> Vec<(usize, S
             if !judged(reader) || queued.is_none_or(|queued| queued > room) {
                 let why =
                     format!("it may have to wait until `{}/{}` has room (`backpressure`)", node.id, input.id);
-                found.push((sender as usize, why));
+                found.extend(senders.into_iter().map(|sender| (sender, why.clone())));
             }
         }
     }

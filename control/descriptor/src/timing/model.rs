@@ -72,15 +72,16 @@ fn triggers(dataflow: &Dataflow, notes: &Annotations, model: &mut Model) {
     let mut readers: Vec<Vec<(usize, usize)>> = vec![Vec::new(); dataflow.nodes.len()];
     for (n, node) in inputs() {
         for (i, input) in node.inputs.iter().enumerate() {
-            if let Source::Output { node: from, .. } = input.source
-                && model.triggers[n][i]
-            {
-                readers[from as usize].push((n, i));
+            for source in input.sources().filter(|_| model.triggers[n][i]) {
+                if let Source::Output { node: from, .. } = source {
+                    readers[*from as usize].push((n, i));
+                }
             }
         }
     }
     for (n, i) in closing(dataflow, &readers) {
-        if written(n, i).is_none() {
+        // Of a fan-in only one of the sources closes the loop; the others may trigger.
+        if written(n, i).is_none() && dataflow.nodes[n].inputs[i].more_sources.is_empty() {
             model.triggers[n][i] = false;
             let (node, input) = (&dataflow.nodes[n].id, &dataflow.nodes[n].inputs[i].id);
             model.assumptions.push(format!(
@@ -163,7 +164,7 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn run(&mut self) {
         let nodes = self.dataflow.nodes.len();
-        let loops = "messages go round in a loop of inputs that say `triggers: true`".to_owned();
+        let loops = "messages go round in a loop that no input with `triggers: false` ends".to_owned();
         self.sent = vec![Err(loops); nodes];
         self.model.inputs =
             self.dataflow.nodes.iter().map(|n| vec![Err(String::new()); n.inputs.len()]).collect();
@@ -199,8 +200,21 @@ impl Builder<'_> {
         flows.collect()
     }
 
+    /// What comes from all of its sources.
     fn arrivals(&mut self, node: usize, input: &Input) -> Result<Rates, String> {
-        match &input.source {
+        let mut all = Rates::new();
+        for source in input.sources() {
+            for (period, (count, from)) in self.arrivals_from(node, input, source)? {
+                let entry = all.entry(period).or_default();
+                entry.0 = entry.0.saturating_add(count);
+                entry.1.extend(from);
+            }
+        }
+        Ok(all)
+    }
+
+    fn arrivals_from(&mut self, node: usize, input: &Input, source: &Source) -> Result<Rates, String> {
+        match source {
             Source::Timer { period_ns } => Ok(Rates::from([((*period_ns).max(1), (1, BTreeSet::new()))])),
             Source::Logs { .. } => Err(format!("`{}` reads log lines, which come at any time", input.id)),
             Source::Output { node: from, output } => {

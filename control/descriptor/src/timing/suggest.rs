@@ -145,8 +145,10 @@ fn shortest_way(dataflow: &Dataflow, from: (u32, u32), to: (u32, u32)) -> Vec<us
         for &(sender, output) in &edge {
             for (reader, node) in dataflow.nodes.iter().enumerate() {
                 for (position, input) in node.inputs.iter().enumerate() {
-                    let read = matches!(input.source, Source::Output { node, output: out }
-                        if node as usize == sender && output.is_none_or(|o| o == out));
+                    let read = input.sources().any(|source| {
+                        matches!(*source, Source::Output { node, output: out }
+                            if node as usize == sender && output.is_none_or(|o| o == out))
+                    });
                     if !read {
                         continue;
                     }

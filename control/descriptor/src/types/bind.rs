@@ -9,15 +9,10 @@ use super::{
 };
 use crate::{
     error::{About, At, Pos, Report},
-    raw,
+    limits, raw,
     suggest::{did_you_mean, listed, shown},
     yaml::Yaml,
 };
-
-/// Types inside of each other.
-const MAX_DEPTH: usize = 8;
-/// Fields of one type, those of its fields included.
-const MAX_FIELDS: usize = 4096;
 
 /// Why a type is none.
 pub(super) struct Wrong {
@@ -87,19 +82,19 @@ impl<'w> Binder<'w> {
             let names: Vec<&str> = path.iter().map(|urn| short(urn)).chain([short(urn)]).collect();
             return whole(format!("the types contain each other: {}", names.join(" → ")));
         }
-        if path.len() >= MAX_DEPTH {
-            return whole(format!("types nested deeper than {MAX_DEPTH}"));
+        if path.len() >= limits::TYPE_LEVELS {
+            return whole(format!("types nested deeper than {}", limits::TYPE_LEVELS));
         }
         let Some(&written) = self.by_urn.get(urn) else { return whole(format!("`{urn}` is no type")) };
         path.push(urn.to_owned());
         let shape = self.written(written, path);
         path.pop();
         let shape = shape?;
-        if shape.fields() > MAX_FIELDS {
-            return whole(format!("more than {MAX_FIELDS} fields, those of its fields included"));
+        if shape.fields() > limits::TYPE_FIELDS {
+            return whole(format!("more than {} fields, those of its fields included", limits::TYPE_FIELDS));
         }
-        if depth(&shape) > MAX_DEPTH {
-            return whole(format!("types nested deeper than {MAX_DEPTH}"));
+        if depth(&shape) > limits::TYPE_LEVELS {
+            return whole(format!("types nested deeper than {}", limits::TYPE_LEVELS));
         }
         Ok(shape)
     }
@@ -174,8 +169,8 @@ impl<'w> Binder<'w> {
             let Some(inside) = inside.strip_suffix('>') else {
                 return wrong(format!("`{}`: the bracket is not closed", shown(text)), vec![]);
             };
-            if lists >= MAX_DEPTH {
-                return wrong(format!("lists nested deeper than {MAX_DEPTH}"), vec![]);
+            if lists >= limits::TYPE_LEVELS {
+                return wrong(format!("lists nested deeper than {}", limits::TYPE_LEVELS), vec![]);
             }
             let item = self.field_type(at, inside, prefix, path, lists + 1)?;
             return Ok(Shape::List(Box::new(item)));

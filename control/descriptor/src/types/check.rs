@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
 };
 
-use dora_protocol::dataflow::{Dataflow, Source};
+use dora_protocol::dataflow::{Dataflow, Input, Source};
 use serde_json::Value as Json;
 
 use super::{
@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     error::{About, At, Pos, Report},
+    limits,
     modules::{PortType, TypeOf},
     raw::{self, RawDataflow, RawNode, RawPorts},
     resolve::{all_ports, prefixed},
@@ -56,6 +57,10 @@ struct Check<'r> {
     library: Library,
     rules: Vec<Rule>,
     strict: bool,
+    /// Looks at rules that are left; 0: said that there are too many.
+    budget: usize,
+    /// Where the rules stand.
+    rules_at: Pos,
     report: &'r mut Report,
     found: Found,
 }
@@ -76,15 +81,21 @@ pub(crate) fn check(
         return Found::default();
     }
     let library = Library::read(folders, report);
-    let mut check =
-        Check { library, rules: Vec::new(), strict: raw.strict_types, report, found: Found::default() };
+    let mut check = Check {
+        library,
+        rules: Vec::new(),
+        strict: raw.strict_types,
+        budget: limits::TYPE_STEPS,
+        rules_at: raw.yaml.entry("type_rules").map_or(raw.yaml.pos, |(key, _)| key.pos),
+        report,
+        found: Found::default(),
+    };
     check.rules(rules);
     let outputs: Vec<BTreeMap<String, Out>> = raw.nodes.iter().map(|node| check.outputs(node)).collect();
     for (at, node) in raw.nodes.iter().enumerate() {
         if let Some(resolved) = dataflow.nodes.get(at) {
-            let sources: BTreeMap<&str, &Source> =
-                resolved.inputs.iter().map(|input| (input.id.as_str(), &input.source)).collect();
-            check.inputs(node, &sources, dataflow, &outputs);
+            let bound = resolved.inputs.iter().map(|input| (input.id.as_str(), input)).collect();
+            check.inputs(node, &bound, dataflow, &outputs);
         }
     }
     check.modules(ports, raw, &outputs);
@@ -96,8 +107,33 @@ impl Check<'_> {
         self.report.type_problem(self.strict, pos, about, message, hints);
     }
 
+    /// As [`flow::refused`], as long as that does not take too long.
+    fn refused(&mut self, from: &Urn, to: &Urn) -> Option<Vec<String>> {
+        if self.budget == 0 {
+            return None;
+        }
+        let refused = flow::refused(from, to, &self.rules, &self.library, &mut self.budget);
+        if self.budget > 0 {
+            return refused;
+        }
+        let about = About { node: None, field: Some("type_rules") };
+        let message = "with so many rules the types of this dataflow cannot be compared in reasonable time";
+        self.report.error(
+            self.rules_at,
+            about,
+            message,
+            &["use fewer rules, or fewer different types".to_owned()],
+        );
+        None
+    }
+
     fn rules(&mut self, rules: &[Yaml]) {
         let about = About { node: None, field: Some("type_rules") };
+        if let Some(rule) = rules.get(limits::TYPE_RULES) {
+            let message = format!("{} rules; there may be at most {}", rules.len(), limits::TYPE_RULES);
+            self.report.error(rule.pos, about, message, &[]);
+            return;
+        }
         for rule in rules {
             let (Some(from), Some(to)) = (raw::text(rule, "from"), raw::text(rule, "to")) else { continue };
             let from_urn = self.typed(&from, about, "in `from`").urn;
@@ -211,7 +247,7 @@ impl Check<'_> {
     fn inputs(
         &mut self,
         node: &RawNode<'_>,
-        sources: &BTreeMap<&str, &Source>,
+        bound: &BTreeMap<&str, &Input>,
         dataflow: &Dataflow,
         outputs: &[BTreeMap<String, Out>],
     ) {
@@ -234,15 +270,17 @@ impl Check<'_> {
                     self.typed(at, about.field("input_types"), &format!("on input \"{}\"", shown(name)))
                 });
                 let flat = prefixed(operator, name);
-                let Some(source) = sources.get(flat.as_str()) else { continue };
-                let (label, out) = upstream(source, dataflow, outputs);
-                let given = match (source, out) {
-                    (Source::Timer { .. }, _) => Some(built_in(TIMER)),
-                    (Source::Logs { .. }, _) => Some(built_in(TEXT)),
-                    (Source::Output { .. }, out) => out.and_then(|out| out.typed.clone()),
-                };
+                let Some(bound) = bound.get(flat.as_str()) else { continue };
                 let pos = written.as_ref().map_or(input.name.pos, |at| at.pos);
-                self.edge(&flat, wanted, given, source, &label, pos, about, out);
+                for source in bound.sources() {
+                    let (label, out) = upstream(source, dataflow, outputs);
+                    let given = match (source, out) {
+                        (Source::Timer { .. }, _) => Some(built_in(TIMER)),
+                        (Source::Logs { .. }, _) => Some(built_in(TEXT)),
+                        (Source::Output { .. }, out) => out.and_then(|out| out.typed.clone()),
+                    };
+                    self.edge(&flat, wanted.clone(), given, source, &label, pos, about, out);
+                }
             }
         }
     }
@@ -276,7 +314,7 @@ impl Check<'_> {
                 wanted.urn
             }
             (Some(Typed { urn: Some(wanted), text }), Some(Typed { urn: Some(given), text: declared })) => {
-                if let Some(hints) = flow::refused(&given, &wanted, &self.rules, &self.library) {
+                if let Some(hints) = self.refused(&given, &wanted) {
                     let provides = match source {
                         Source::Timer { .. } => "a timer provides".to_owned(),
                         Source::Logs { .. } => "log lines are".to_owned(),
@@ -321,7 +359,7 @@ impl Check<'_> {
             };
             let wanted = self.typed(&port.to, about, &place);
             let (Some(Typed { urn: Some(given), text }), Some(urn)) = (given, wanted.urn) else { continue };
-            if let Some(hints) = flow::refused(&given, &urn, &self.rules, &self.library) {
+            if let Some(hints) = self.refused(&given, &urn) {
                 let message = format!(
                     "type mismatch {place}: {label} declares \"{text}\", but expected \"{}\"",
                     wanted.text

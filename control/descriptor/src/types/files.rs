@@ -8,21 +8,12 @@ use super::{
 };
 use crate::{
     error::{About, At, Pos, Report},
-    form,
+    form, limits,
     modules::read_text,
     schema,
     suggest::shown,
     yaml::{self, Yaml},
 };
-
-/// Files with types.
-const MAX_FILES: usize = 1000;
-/// Entries of folders looked at.
-const MAX_ENTRIES: usize = 10_000;
-/// Largest file with types, in bytes.
-const MAX_BYTES: usize = 1 << 20;
-/// Folders inside of each other.
-const MAX_LEVELS: usize = 8;
 
 pub(super) const STANDARD: [(&str, &str); 5] = [
     ("std/core/v1", include_str!("std/core.yml")),
@@ -74,8 +65,12 @@ pub(super) fn user(
         let mut paths: Vec<PathBuf> = listing.flatten().map(|entry| entry.path()).collect();
         paths.sort();
         entries += paths.len();
-        if entries > MAX_ENTRIES || *files > MAX_FILES {
-            let message = format!("`{name}` has more than {MAX_FILES} files or {MAX_ENTRIES} entries");
+        if entries > limits::TYPE_ENTRIES || *files > limits::TYPE_FILES {
+            let message = format!(
+                "`{name}` has more than {} files or {} entries",
+                limits::TYPE_FILES,
+                limits::TYPE_ENTRIES
+            );
             report.error(Pos::default(), About { node: None, field: Some("types") }, message, &[]);
             return;
         }
@@ -84,7 +79,7 @@ pub(super) fn user(
                 continue;
             };
             if path.is_dir() {
-                if segments.len() < MAX_LEVELS {
+                if segments.len() < limits::TYPE_FOLDERS {
                     let own =
                         path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
                     open.push((path, segments.iter().cloned().chain([own]).collect()));
@@ -120,7 +115,7 @@ fn user_file(path: &Path, name: String, prefix: &[&str], all: &mut Vec<Written>,
             return report.warn(top, About::default(), message, &hint);
         }
     }
-    let text = match read_text(path, MAX_BYTES) {
+    let text = match read_text(path, limits::TYPE_FILE) {
         Ok(text) => text,
         Err(why) => return report.error(top, About::default(), why, &[]),
     };

@@ -22,12 +22,20 @@ pub(super) struct Rule {
 }
 
 /// Why something must not flow, as hints; `None` when it may.
-pub(super) fn refused(from: &Urn, to: &Urn, rules: &[Rule], library: &Library) -> Option<Vec<String>> {
+///
+/// Takes what it costs from `budget`, and gives up when that is used up, which the caller has to look at.
+pub(super) fn refused(
+    from: &Urn,
+    to: &Urn,
+    rules: &[Rule],
+    library: &Library,
+    budget: &mut usize,
+) -> Option<Vec<String>> {
     if from.base == to.base {
         let (key, given, wanted) = from.conflict(to)?;
         return Some(vec![format!("parameter `{key}` is `{given}` there and `{wanted}` here")]);
     }
-    if to.base == BYTES || reaches(from, to, rules) {
+    if to.base == BYTES || reaches(from, to, rules, budget) {
         return None;
     }
     let (Some(given), Some(wanted)) = (library.get(&from.base), library.get(&to.base)) else {
@@ -55,11 +63,15 @@ pub(super) fn some(lacks: Vec<String>) -> Vec<String> {
 }
 
 /// Breadth first, at most [`MOST_STEPS`] far.
-fn reaches(from: &Urn, to: &Urn, rules: &[Rule]) -> bool {
+fn reaches(from: &Urn, to: &Urn, rules: &[Rule], budget: &mut usize) -> bool {
     let mut here = vec![from.clone()];
     for _ in 0..MOST_STEPS {
         let mut next: Vec<Urn> = Vec::new();
         for urn in &here {
+            *budget = budget.saturating_sub(rules.len() + next.len() + 1);
+            if *budget == 0 {
+                return false;
+            }
             let ruled =
                 rules.iter().filter(|rule| rule.from.base == urn.base && rule.from.conflict(urn).is_none());
             let steps = ruled.map(|rule| rule.to.clone()).chain(wider(urn));
@@ -100,7 +112,7 @@ mod tests {
         };
         let rules: Vec<Rule> = rules.iter().map(|(a, b)| Rule { from: urn(a), to: urn(b) }).collect();
         let library = Library::read(&[], &mut Report::new("f.yml"));
-        refused(&urn(from), &urn(to), &rules, &library).is_none()
+        refused(&urn(from), &urn(to), &rules, &library, &mut 1_000_000).is_none()
     }
 
     #[test]

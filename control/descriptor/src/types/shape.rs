@@ -2,7 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
-/// Nested at most `MAX_DEPTH` levels, with at most `MAX_FIELDS` fields in all: the library sees to both.
+/// Nested at most [`limits::TYPE_LEVELS`](crate::limits::TYPE_LEVELS) levels, with at most
+/// [`limits::TYPE_FIELDS`](crate::limits::TYPE_FIELDS) fields in all: the library sees to both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     /// By its Arrow name.

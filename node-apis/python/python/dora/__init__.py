@@ -33,11 +33,10 @@ class DoraStatus(_enum.IntEnum):
 
 
 def start_runtime():
-    """Would run the Python operators of a runtime node; this version has no operator runtime."""
-    raise RuntimeError(
-        "this version of dora has no operator runtime yet; make the operator a node of its own: a script with a "
-        "`dora.Node`, named by `path:` in the descriptor"
-    )
+    """Runs the Python operators of the runtime node that this process was started for, until the dataflow ends."""
+    from . import _runtime
+
+    _runtime.start()
 
 
 def __getattr__(name):

@@ -19,12 +19,12 @@ pub enum Event {
         /// number of the tick, one `u64`.
         data: DoraArray,
     },
-    /// Nothing more comes at this input; everything that was queued has been delivered.
+    /// Nothing more comes at this input, unless it is connected again; everything that was queued has been delivered.
     InputClosed {
         /// Which.
         id: DataId,
     },
-    /// An input that was closed by its timeout has a message again.
+    /// An input that was closed by its timeout has a message again, or one that was closed is connected again.
     InputRecovered {
         /// Which.
         id: DataId,

@@ -1,18 +1,20 @@
 //! One input: where its events come from, and what is known about it.
 
 use dora_protocol::{node_link::InputWiring, policy::OnMiss};
-use lockfree_ipc::Subscriber;
 
-use super::{breaker::Breaker, timers::Timer};
+use super::{
+    breaker::Breaker,
+    lane::{Lane, Lanes},
+    timers::Timer,
+};
 
 /// What feeds an input.
-#[expect(clippy::large_enum_variant, reason = "made once per input, and most inputs are edges")]
 #[derive(Debug)]
 pub(crate) enum Source {
     /// The node's own clock.
     Timer(Timer),
-    /// A ring in shared memory.
-    Edge(Subscriber),
+    /// Rings in shared memory.
+    Edges(Lanes),
 }
 
 /// May messages come?
@@ -32,6 +34,7 @@ pub(crate) struct Feed {
     pub(crate) source: Source,
     pub(crate) gate: Gate,
     pub(crate) breaker: Option<Breaker>,
+    timeout_ns: Option<u64>,
     pub(crate) deadline_ns: Option<u64>,
     pub(crate) on_miss: OnMiss,
     /// Turn in which it was served last.
@@ -45,13 +48,13 @@ impl Feed {
     /// A timer; [`start`](Self::start) sets it going.
     pub(crate) fn timer(period_ns: u64, wiring: &InputWiring) -> Self {
         let mut feed = Self::new(Source::Timer(Timer::new(0, period_ns, 0)), wiring);
-        (feed.period_ns, feed.breaker) = (period_ns, None);
+        (feed.period_ns, feed.breaker, feed.timeout_ns) = (period_ns, None, None);
         feed
     }
 
-    /// An edge.
-    pub(crate) fn edge(subscriber: Subscriber, wiring: &InputWiring) -> Self {
-        Self::new(Source::Edge(subscriber), wiring)
+    /// Edges.
+    pub(crate) fn edges(lanes: Vec<Lane>, wiring: &InputWiring) -> Self {
+        Self::new(Source::Edges(Lanes::new(lanes)), wiring)
     }
 
     fn new(source: Source, wiring: &InputWiring) -> Self {
@@ -59,6 +62,7 @@ impl Feed {
             source,
             gate: Gate::Open,
             breaker: wiring.input_timeout_ns.map(Breaker::new),
+            timeout_ns: wiring.input_timeout_ns,
             deadline_ns: wiring.deadline_ns,
             on_miss: wiring.on_miss,
             served: 0,
@@ -74,19 +78,49 @@ impl Feed {
         }
     }
 
-    pub(crate) fn subscriber(&self) -> Option<&Subscriber> {
+    /// Messages may come again; the timeout counts from the first of them.
+    pub(crate) fn reopen(&mut self) {
+        (self.gate, self.breaker) = (Gate::Open, self.timeout_ns.map(Breaker::new));
+    }
+
+    /// The edges; `None` for a timer.
+    #[inline]
+    pub(crate) fn lanes(&self) -> Option<&Lanes> {
         match &self.source {
-            Source::Edge(subscriber) => Some(subscriber),
+            Source::Edges(lanes) => Some(lanes),
             Source::Timer(_) => None,
         }
+    }
+
+    pub(crate) fn lanes_mut(&mut self) -> Option<&mut Lanes> {
+        match &mut self.source {
+            Source::Edges(lanes) => Some(lanes),
+            Source::Timer(_) => None,
+        }
+    }
+
+    /// The node ends, although what it got may live on.
+    pub(crate) fn abandon(&mut self) {
+        while let Some(lane) = self.lanes_mut().and_then(|lanes| lanes.retire()) {
+            lane.subscriber.abandon();
+        }
+    }
+
+    /// Edges that are closed and not yet retired.
+    pub(crate) fn closed_lanes(&self) -> usize {
+        self.lanes().map_or(0, |lanes| lanes.iter().filter(|lane| lane.closed).count())
+    }
+
+    pub(crate) fn is_timer(&self) -> bool {
+        matches!(self.source, Source::Timer(_))
     }
 
     /// Has a message that may be given out. A timer never has.
     #[inline]
     pub(crate) fn is_ready(&self, stopping: bool) -> bool {
         match &self.source {
-            Source::Edge(subscriber) => {
-                self.gate != Gate::Closed && (!stopping || self.left > 0) && subscriber.is_ready()
+            Source::Edges(lanes) => {
+                self.gate != Gate::Closed && (!stopping || self.left > 0) && lanes.is_ready()
             }
             Source::Timer(_) => false,
         }
@@ -96,8 +130,8 @@ impl Feed {
     pub(crate) fn due_ns(&self) -> Option<u64> {
         match &self.source {
             Source::Timer(timer) => Some(timer.due_ns()),
-            Source::Edge(_) if self.gate == Gate::Open => self.breaker.as_ref().and_then(Breaker::due_ns),
-            Source::Edge(_) => None,
+            Source::Edges(_) if self.gate == Gate::Open => self.breaker.as_ref().and_then(Breaker::due_ns),
+            Source::Edges(_) => None,
         }
     }
 }

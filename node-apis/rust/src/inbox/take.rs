@@ -8,7 +8,7 @@ use super::{
     feed::{Feed, Gate, Source},
     timers,
 };
-use crate::sample::Received;
+use crate::{control::Trash, sample::Received};
 
 /// What became of an attempt to take something.
 enum Taken {
@@ -124,6 +124,7 @@ impl Inbox {
         let (input, lateness) = (next as u32, now - tick.first_ns);
         let stats = self.link.status().input(input);
         stats.received_at(now, lateness);
+        stats.queued(self.takes.take(tick.first_ns, now));
         stats.missed_ticks(tick.missed);
         let timers::Due { count, nominal_ns, missed, .. } = tick;
         let late = self.judge(next, now, lateness, (count, nominal_ns));
@@ -135,23 +136,23 @@ impl Inbox {
     #[inline]
     fn take_message(&mut self, input: usize, now: u64, into: Option<&mut Sample>) -> Taken {
         let feed = &mut self.feeds[input];
-        let Source::Edge(subscriber) = &mut feed.source else { return Taken::Nothing };
+        let Source::Edges(lanes) = &mut feed.source else { return Taken::Nothing };
         let elsewhere = into.is_some();
         let sample = into.unwrap_or(&mut self.sample);
-        match subscriber.take_into(sample) {
+        match lanes.take_into(sample) {
             Ok(true) => {}
             Ok(false) => return Taken::Nothing,
-            Err(error) => {
-                self.broken(input, error);
-                return Taken::Nothing;
-            }
+            Err((lane, error)) => return self.broken(input, lane, error),
         }
         let Header { send_ns, hlc, tag_time, microstep, seq, .. } = sample.header();
         let latency = now.saturating_sub(send_ns);
         self.latency_ns = latency;
-        self.link.status().input(input as u32).received_at(now, latency);
+        let stats = self.link.status().input(input as u32);
+        stats.received_at(now, latency);
+        stats.queued(self.takes.take(send_ns, now));
         feed.left = feed.left.saturating_sub(1);
         if feed.breaker.as_mut().is_some_and(|b| b.message(now)) {
+            self.link.status().input(input as u32).recovered();
             self.pending.push_back(Incoming::InputRecovered { input: input as u32 });
         }
         self.link.hlc().update_at(now, hlc);
@@ -250,15 +251,24 @@ impl Inbox {
         }
     }
 
+    /// An edge gave nonsense: it is taken out, and the input closed if it was the only one.
     #[cold]
-    fn broken(&mut self, input: usize, error: EdgeError) {
-        if self.feeds[input].gate == Gate::Closed {
-            return;
+    fn broken(&mut self, input: usize, lane: usize, error: EdgeError) -> Taken {
+        let Source::Edges(lanes) = &mut self.feeds[input].source else { return Taken::Nothing };
+        let lane = lanes.remove(lane);
+        let more = !lanes.is_empty();
+        self.closing -= usize::from(lane.closed);
+        self.link.edge_broken(Some((input as u32, lane.number)), None, error.to_string());
+        self.trash.push(Trash::Lane(lane));
+        if more {
+            // The others are looked at once more.
+            return Taken::Skipped;
         }
         if self.feeds[input].gate == Gate::Closing {
             self.closing -= 1;
         }
-        self.link.edge_broken(Some(input as u32), None, error.to_string());
         self.close(input);
+        self.link.shared().discard(&mut self.trash);
+        Taken::Nothing
     }
 }

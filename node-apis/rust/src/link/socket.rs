@@ -1,13 +1,20 @@
-//! The socket to the daemon, as inherited: a number in the environment becomes an owned descriptor, once.
+//! The socket to the daemon: inherited as a number in the environment, which becomes an owned descriptor once; or connected by a
+//! node that no daemon started.
 #![expect(unsafe_code, reason = "takes over a descriptor that was inherited by number")]
 
 use std::{
     collections::BTreeSet,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    io::ErrorKind,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
+use dora_protocol::{NodeId, local_socket};
 use rustix::{
     fs::FileType,
     io::FdFlags,
@@ -63,6 +70,49 @@ impl DaemonSocket {
             return refuse(&format!("cannot be used: {error}"));
         }
         claimed.insert(number);
+        Ok(Self { fd })
+    }
+
+    /// Connects to the daemon of this user that listens under this number, or under that of the environment.
+    ///
+    /// # Errors
+    /// [`NodeError::Connection`] when none does, [`NodeError::Init`] when somebody else does.
+    pub(crate) fn connect(node: &NodeId, port: Option<u16>) -> NodeResult<Self> {
+        let from_env = || local_socket::port(std::env::var(local_socket::ENV_PORT).ok().as_deref());
+        let port = port.map_or_else(from_env, Ok).map_err(NodeError::Init)?;
+        let runtime_dir = std::env::var_os(local_socket::ENV_RUNTIME_DIR).map(PathBuf::from);
+        let own = rustix::process::getuid();
+        let path = local_socket::path(runtime_dir.as_deref(), own.as_raw(), port);
+        Self::connect_to(node, &path, own)
+    }
+
+    fn connect_to(node: &NodeId, path: &Path, own: rustix::process::Uid) -> NodeResult<Self> {
+        let place = path.display();
+        let stream = UnixStream::connect(path).map_err(|error| {
+            let why = match error.kind() {
+                ErrorKind::NotFound | ErrorKind::ConnectionRefused => format!(
+                    "no daemon listens at `{place}`; start the dataflow that has a node `{node}` with `path: dynamic`, or \
+                     set `{}` to the number of its daemon",
+                    local_socket::ENV_PORT
+                ),
+                _ => format!("the daemon's socket `{place}` cannot be used: {error}"),
+            };
+            NodeError::Connection(format!("node `{node}` cannot join a running dataflow: {why}"))
+        })?;
+        // The folder in /tmp may be anybody's.
+        let theirs = rustix::net::sockopt::socket_peercred(&stream)
+            .map_err(|e| NodeError::Connection(format!("who listens at `{place}` is unknown: {e}")))?;
+        if theirs.uid != own && !theirs.uid.is_root() {
+            return Err(NodeError::Init(format!(
+                "node `{node}` does not join: `{place}` belongs to a process of user {}, and not of user {}",
+                theirs.uid.as_raw(),
+                own.as_raw()
+            )));
+        }
+        let prepared = set_socket_timeout(&stream, Timeout::Send, Some(SEND_TIMEOUT));
+        prepared.map_err(|e| NodeError::Connection(format!("`{place}` cannot be used: {e}")))?;
+        let fd = OwnedFd::from(stream);
+        CLAIMED.lock().unwrap_or_else(PoisonError::into_inner).insert(fd.as_raw_fd());
         Ok(Self { fd })
     }
 

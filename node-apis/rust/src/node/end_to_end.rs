@@ -1,5 +1,7 @@
 //! A node that sends to itself through shared memory, with a thread in the place of its daemon.
 
+mod rewire;
+
 use std::{
     os::{
         fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd},
@@ -12,8 +14,8 @@ use std::{
 use dora_protocol::{
     metadata::{MetadataParameters, Parameter},
     node_link::{
-        InputSource, InputWiring, MAX_FDS, MAX_FRAME, NodeEnv, NodeRunConfig, OutputEdge, OutputWiring,
-        Setup, ToDaemon, ToNode, VERSION,
+        InputEdge, InputSource, InputWiring, MAX_FDS, MAX_FRAME, NodeEnv, NodeRunConfig, OutputEdge,
+        OutputWiring, Setup, ToDaemon, ToNode, VERSION,
     },
     policy::QueuePolicy,
     rt::WaitPolicy,
@@ -30,24 +32,32 @@ use crate::{
 struct Daemon {
     socket: UnixStream,
     heard: JoinHandle<Vec<ToDaemon>>,
+    /// What it gave the node: doorbell, eventfd, status page, arena to write, arena to read, edge.
+    fds: Vec<OwnedFd>,
 }
 
 impl Daemon {
-    fn tell(&self, word: &ToNode, fds: &[OwnedFd]) {
+    fn tell(&self, word: &ToNode, fds: &[impl AsFd]) {
         let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
         fdpass::send_frame(self.socket.as_fd(), &serde_json::to_vec(word).unwrap(), &fds).unwrap();
     }
 }
+
+const NONE: &[OwnedFd] = &[];
 
 fn hear(socket: &UnixStream) -> Option<ToDaemon> {
     let (body, _) = fdpass::recv_frame(socket.as_fd(), MAX_FRAME, MAX_FDS).ok()??;
     Some(serde_json::from_slice(&body).unwrap())
 }
 
+fn spec() -> EdgeSpec {
+    let arena = ArenaSpec { outstanding: 64 + 2 * MAX_HELD, ..ArenaSpec::default() };
+    EdgeSpec { limit: 16, policy: Policy::DropOldest, arena }
+}
+
 fn setup(timer: bool) -> (Setup, Vec<OwnedFd>) {
-    let spec = ArenaSpec { outstanding: 64 + 2 * MAX_HELD, ..ArenaSpec::default() };
-    let memory = arena::create(&spec, [3; 16]).unwrap();
-    let edge = edge::create(&EdgeSpec { limit: 16, policy: Policy::DropOldest, arena: spec }).unwrap();
+    let memory = arena::create(&spec().arena, [3; 16]).unwrap();
+    let edge = edge::create(&spec()).unwrap();
     let fds = vec![
         doorbell::create().unwrap(),
         doorbell::create_eventfd().unwrap(),
@@ -66,7 +76,18 @@ fn setup(timer: bool) -> (Setup, Vec<OwnedFd>) {
         deadline_ns: None,
         on_miss: Default::default(),
     };
-    let mut inputs = vec![input("in", InputSource::Edge { sender: Some(node.clone()), edge: 5, arena: 4 })];
+    let mut inputs = vec![input(
+        "in",
+        InputSource::Edges {
+            edges: vec![InputEdge {
+                number: 0,
+                sender: Some(node.clone()),
+                edge: 5,
+                arena: 4,
+                closed: false,
+            }],
+        },
+    )];
     if timer {
         inputs.push(input("tick", InputSource::Timer { period_ns: 1_000_000 }));
     }
@@ -124,7 +145,7 @@ fn joined(timer: bool) -> (DoraNode, EventStream, Daemon) {
         }
         heard
     });
-    let daemon = Daemon { socket: ours, heard };
+    let mut daemon = Daemon { socket: ours, heard, fds: Vec::new() };
     let env = NodeEnv {
         version: VERSION,
         dataflow_id: uuid::Uuid::nil(),
@@ -137,8 +158,9 @@ fn joined(timer: bool) -> (DoraNode, EventStream, Daemon) {
     start.recv().unwrap();
     let (setup, fds) = setup(timer);
     daemon.tell(&ToNode::Setup(Box::new(setup)), &fds);
+    daemon.fds = fds;
     start.recv().unwrap();
-    daemon.tell(&ToNode::Start { epoch_ns: clock::monotonic_ns() }, &[]);
+    daemon.tell(&ToNode::Start { epoch_ns: clock::monotonic_ns() }, NONE);
     let (node, events) = joining.join().unwrap().unwrap();
     (node, events, daemon)
 }
@@ -230,7 +252,7 @@ fn a_wait_that_was_too_short_is_no_event() {
     assert_eq!(events.recv_within(short).unwrap_err(), TryRecvError::Empty);
     node.send_output("out".into(), MetadataParameters::new(), 5u8).unwrap();
     assert!(matches!(events.recv_within(Duration::from_secs(60)), Ok(Event::Input { .. })));
-    daemon.tell(&ToNode::Stop, &[]);
+    daemon.tell(&ToNode::Stop, NONE);
     assert!(matches!(events.recv_within(Duration::from_secs(60)), Ok(Event::Stop(_))));
     assert_eq!(events.recv_within(short).unwrap_err(), TryRecvError::Closed);
 }
@@ -297,7 +319,7 @@ fn stop_delivers_what_is_queued_then_ends_and_the_daemon_hears_of_it() {
     assert!(node.is_restart() && node.restart_count() == 2);
     assert_eq!(**node.dataflow_descriptor().unwrap(), json!({"nodes": []}));
     node.send_output("out".into(), MetadataParameters::new(), 1u8).unwrap();
-    daemon.tell(&ToNode::Stop, &[]);
+    daemon.tell(&ToNode::Stop, NONE);
     let (mut stopped, mut seen) = (false, 0);
     while let Some(event) = events.recv() {
         match event {
@@ -318,7 +340,7 @@ fn a_server_that_restarts_or_fails_ends_the_wait_and_the_event_stays() {
     let (_node, mut events, daemon) = joined(false);
     let server: crate::dora_core::config::NodeId = "loop".parse().unwrap();
     let mut wait = |word: ToNode| {
-        daemon.tell(&word, &[]);
+        daemon.tell(&word, NONE);
         let reply = events.recv_service_response("id", &server, Duration::from_secs(60));
         let error = futures::executor::block_on(reply).unwrap_err();
         (error, events.try_recv().unwrap())
@@ -335,7 +357,7 @@ fn a_server_that_restarts_or_fails_ends_the_wait_and_the_event_stays() {
 fn closing_the_last_input_from_a_server_ends_the_wait_for_it() {
     let (_node, mut events, daemon) = joined(false);
     let server: crate::dora_core::config::NodeId = "loop".parse().unwrap();
-    daemon.tell(&ToNode::InputClosed { input: 0 }, &[]);
+    daemon.tell(&ToNode::InputClosed { input: 0 }, NONE);
     let reply = events.recv_action_result("id", &server, Duration::from_secs(60));
     assert_eq!(futures::executor::block_on(reply).unwrap_err(), PatternError::ServerGone("loop".into()));
     assert!(matches!(events.recv(), Some(Event::InputClosed { .. })));

@@ -85,7 +85,11 @@ impl DoraNode {
                  of `dora-node-api` that belongs to the daemon"
             ))
         })?;
-        let Connected { link, inbox, outbox } = link::connect(env)?;
+        Self::joined(link::connect(env)?)
+    }
+
+    fn joined(connected: Connected) -> NodeResult<Joined> {
+        let Connected { link, inbox, outbox } = connected;
         extensions::remember(&link);
         let recorder = Recorder::from_env(&link.setup().run)?;
         let outputs = Outputs::Direct(DirectOutputs::new(link.clone(), outbox));
@@ -93,15 +97,16 @@ impl DoraNode {
         Ok((node, EventStream::new(Inputs::Direct(DirectInputs::new(link, inbox)), recorder)))
     }
 
-    /// Would join a running dataflow by name.
+    /// Joins a running dataflow as its node of this name, which has `path: dynamic` there, through the daemon of this machine, and
+    /// waits until the dataflow has started. Dropping node and events leaves it; the place is free for the next one then. Copy what
+    /// shall live on: arrays that were received lie in the memory of their senders, which use it again when the reader has left.
+    ///
+    /// The daemon is found by the number in `DORA_DAEMON_LOCAL_LISTEN_PORT`, by default 53291.
     ///
     /// # Errors
-    /// Always [`NodeError::Init`]: that needs a daemon that listens for nodes, which this version does not.
+    /// [`NodeError::Connection`] when no daemon listens, [`NodeError::Init`] when it has no free place of that name.
     pub fn init_from_node_id(node_id: NodeId) -> NodeResult<Joined> {
-        Err(NodeError::Init(format!(
-            "node `{node_id}` cannot join a running dataflow: that needs a daemon that listens for nodes, which this \
-             version does not. Give the node a `path` in the descriptor, so that the daemon starts it"
-        )))
+        Self::joined(link::attach(&node_id, None)?)
     }
 
     /// As [`init_from_env`](Self::init_from_env) when a dataflow started this process, otherwise as
@@ -183,7 +188,7 @@ impl DoraNodeBuilder {
     /// As [`DoraNode::init_from_node_id`] with a node id, otherwise as [`DoraNode::init_from_env`].
     pub fn build(self) -> NodeResult<Joined> {
         match self.node_id {
-            Some(node_id) => DoraNode::init_from_node_id(node_id),
+            Some(node_id) => DoraNode::joined(link::attach(&node_id, self.daemon_port)?),
             None => DoraNode::init_from_env(),
         }
     }
@@ -194,10 +199,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn joining_by_name_is_refused_with_a_way_out() {
+    fn joining_by_name_without_a_daemon_says_where_none_listens_and_what_to_do() {
         let by_name = DoraNode::builder().node_id("late".parse().unwrap()).dynamic().daemon_port(1).build();
         let error = by_name.map(|_| ()).unwrap_err().to_string();
-        assert!(error.contains("`late`") && error.contains("`path`"), "{error}");
+        let named = ["`late`", "daemon-1.sock", "path: dynamic", "DORA_DAEMON_LOCAL_LISTEN_PORT"];
+        assert!(named.iter().all(|name| error.contains(name)), "{error}");
     }
 
     #[test]

@@ -115,6 +115,12 @@ impl DoraNode {
         self.outputs.send_copy(output, parameters, type_id, values)
     }
 
+    /// Somebody reads this output now. For programs that hand messages on by other ways as well, and would copy in vain. False for
+    /// an output that is not declared.
+    pub fn has_readers(&mut self, output_id: &DataId) -> bool {
+        self.outputs.index(output_id).is_some_and(|output| self.outputs.has_readers(output))
+    }
+
     /// Waits until a send on this output would not wait for a `backpressure` reader, at most this long. False when there is still
     /// no room, and when a signal handler has run meanwhile. An output that is not declared always has room.
     pub fn wait_for_room(&mut self, output_id: &DataId, limit: Duration) -> bool {
@@ -209,6 +215,24 @@ impl DoraNode {
             Some(sample) => self.outputs.send_sample(output, &parameters, wire_type::UINT8, sample),
             None => self.outputs.send_with(output, &parameters, (wire_type::NULL, 0), |_| {}),
         }
+    }
+
+    /// As [`send_output_sample`](Self::send_output_sample), for values of the well-known type `type_id`. For the bindings of
+    /// other languages.
+    ///
+    /// # Errors
+    /// As [`send_output`](Self::send_output).
+    #[doc(hidden)]
+    pub fn send_sample_values(
+        &mut self,
+        output_id: &DataId,
+        parameters: &MetadataParameters,
+        type_id: u32,
+        sample: DataSample,
+    ) -> NodeResult<()> {
+        let Some(output) = self.open_output(output_id)? else { return Ok(()) };
+        self.check_type(output, parameters, || of_values(type_id))?;
+        self.outputs.send_sample(output, parameters, type_id, sample)
     }
 
     /// Sends an array that [`SampleAllocator::encode_arrow`] encoded, perhaps on another thread.

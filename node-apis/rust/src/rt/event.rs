@@ -16,7 +16,7 @@ pub enum Event {
     InputClosed(InputId),
     /// No message for `input_timeout`. If the sender ends meanwhile, no further event tells so.
     InputTimedOut(InputId),
-    /// The message given out before ended a timeout.
+    /// The message given out before ended a timeout, or the input was closed and is connected again.
     InputRecovered(InputId),
     /// Something rare, with text: see [`RtNode::notice`](super::RtNode::notice).
     Notice,

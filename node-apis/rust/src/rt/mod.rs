@@ -23,7 +23,8 @@
 //! # Real time
 //! After the handles are made, [`wait`](RtNode::wait), [`read`](RtNode::read) and the sending calls neither allocate
 //! nor lock nor fault, and make at most one system call per message: the one to sleep, or the one to wake a reader
-//! that sleeps. Errors are small `Copy` values; [`RtNode::describe`] turns one into a sentence (and allocates).
+//! that sleeps. That holds while other nodes are restarted, connected and disconnected as well: the node's control thread maps what is
+//! new and unmaps what is done with, the loop only exchanges it. Errors are small `Copy` values; [`RtNode::describe`] turns one into a sentence (and allocates).
 
 mod error;
 mod event;

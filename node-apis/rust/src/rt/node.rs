@@ -5,7 +5,7 @@ use std::{collections::VecDeque, marker::PhantomData};
 use dora_protocol::{
     DataId, NodeId,
     metadata::MetadataParameters,
-    node_link::{InputSource, InputWiring, NodeEnv},
+    node_link::{ExtensionCall, InputSource, InputWiring, NodeEnv},
     wire_type::Primitive,
 };
 
@@ -59,6 +59,14 @@ impl RtNode {
         Ok(Self::from_connected(link::connect(config)?))
     }
 
+    /// Joins a running dataflow as its node of this name, which has `path: dynamic` there, through the daemon of this machine.
+    ///
+    /// # Errors
+    /// [`NodeError::Connection`] when there is no daemon, [`NodeError::Init`] when it has no free place of that name.
+    pub fn init_from_node_id(node_id: NodeId) -> NodeResult<Self> {
+        Ok(Self::from_connected(link::attach(&node_id, None)?))
+    }
+
     pub(crate) fn from_connected(connected: Connected) -> Self {
         let Connected { inbox, outbox, .. } = connected;
         Self::from_parts(inbox, outbox)
@@ -81,11 +89,16 @@ impl RtNode {
     pub fn input<T: Primitive>(&self, name: &str) -> NodeResult<In<T>> {
         let (id, wiring) = self.find_input(name)?;
         match wiring.source {
-            InputSource::Edge { .. } => Ok(In { id, of: PhantomData }),
+            InputSource::Edges { .. } => Ok(In { id, of: PhantomData }),
             InputSource::Timer { .. } => {
                 Err(self.unfit(format!("input `{name}` is a timer: take it with `timer(\"{name}\")`")))
             }
         }
+    }
+
+    /// Name of an input: of one that came while the node ran, an event shows only the number. `None` when there is none.
+    pub fn input_name(&self, input: InputId) -> Option<&str> {
+        self.inbox.wirings().nth(input.0 as usize).map(|wiring| wiring.id.as_str())
     }
 
     /// A handle for a timer input.
@@ -96,7 +109,7 @@ impl RtNode {
         let (id, wiring) = self.find_input(name)?;
         match wiring.source {
             InputSource::Timer { period_ns } => Ok(TickIn { id, period_ns }),
-            InputSource::Edge { .. } => Err(self.unfit(format!(
+            InputSource::Edges { .. } => Err(self.unfit(format!(
                 "input `{name}` is fed by a node, not by `dora/timer/…`: take it with `input(\"{name}\")`"
             ))),
         }
@@ -144,11 +157,21 @@ impl RtNode {
         log::print(self.id().as_str(), log::level(level), message, None, None::<&()>);
     }
 
+    /// Asks what the daemon has registered for the name space, as [`DoraNode::extension_request`](crate::DoraNode::extension_request)
+    /// does. Allocates, and waits for the answer.
+    ///
+    /// # Errors
+    /// When nothing is registered, or the daemon is gone.
+    #[doc(hidden)]
+    pub fn extension_request(&mut self, namespace: &str, payload: Vec<u8>) -> NodeResult<Vec<u8>> {
+        let call = ExtensionCall::Request { ns: namespace.to_owned(), payload };
+        Ok(self.inbox.link().extension(call)?.unwrap_or_default())
+    }
+
     fn find_input(&self, name: &str) -> NodeResult<(InputId, &InputWiring)> {
-        let inputs = &self.inbox.link().setup().inputs;
-        let found = inputs.iter().zip(0..).find(|(input, _)| input.id == *name);
+        let found = self.inbox.wirings().zip(0..).find(|(input, _)| input.id == *name);
         found.map(|(wiring, index)| (InputId(index), wiring)).ok_or_else(|| {
-            let known = list("inputs", inputs.iter().map(|i| i.id.as_str()));
+            let known = list("inputs", self.inbox.wirings().map(|i| i.id.as_str()));
             self.unfit(format!("there is no input `{name}`; {known}"))
         })
     }

@@ -104,6 +104,15 @@ impl RtNode {
         sent.map(drop).map_err(|e| small(output, e))
     }
 
+    /// Somebody reads this output now.
+    ///
+    /// # Real time
+    /// No allocation, no system call.
+    #[inline]
+    pub fn has_readers<T>(&mut self, output: &Out<T>) -> bool {
+        self.outbox.has_readers(output.index)
+    }
+
     /// Sends no more on this output; its readers are told after what is queued. Talks to the daemon.
     pub fn close<T>(&mut self, output: Out<T>) {
         self.outbox.close(&[output.index]);

@@ -4,11 +4,11 @@
 //! After the first message of an output, one comparison of two types per message. Nothing at all when it is off.
 
 use arrow_schema::DataType;
+use dora_arrow_codec::type_of_values;
 use dora_protocol::{
     DataId, NodeId,
     metadata::{MetadataParameters, is_correlated},
     node_link::Setup,
-    wire_type,
 };
 
 use super::library::{Shape, difference, shape};
@@ -131,20 +131,7 @@ impl Declared {
 
 /// The Arrow type of a message that is sent as plain values.
 pub(crate) fn of_values(type_id: u32) -> DataType {
-    match type_id {
-        wire_type::UINT8 => DataType::UInt8,
-        wire_type::UINT16 => DataType::UInt16,
-        wire_type::UINT32 => DataType::UInt32,
-        wire_type::UINT64 => DataType::UInt64,
-        wire_type::INT8 => DataType::Int8,
-        wire_type::INT16 => DataType::Int16,
-        wire_type::INT32 => DataType::Int32,
-        wire_type::INT64 => DataType::Int64,
-        wire_type::FLOAT32 => DataType::Float32,
-        wire_type::FLOAT64 => DataType::Float64,
-        wire_type::UTF8_ONE => DataType::Utf8,
-        _ => DataType::Null,
-    }
+    type_of_values(type_id).unwrap_or(DataType::Null)
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses its part")]
 
+pub mod drive;
+pub mod live;
 pub mod node;
 
 use std::{
@@ -13,7 +15,8 @@ use std::{
 
 use dora_daemon::{
     DaemonError,
-    options::{RunEvent, RunOptions, StopRequest},
+    control::Control,
+    options::{RunEvent, RunOptions},
     report::{NodeReport, RunReport},
 };
 use dora_protocol::{
@@ -87,6 +90,7 @@ impl NodeExt for Node {
             id: id.into(),
             at: Location::default(),
             source,
+            more_sources: Vec::new(),
             queue_size: 10,
             policy: QueuePolicy::Backpressure,
             input_timeout: None,
@@ -164,7 +168,7 @@ pub fn dataflow(nodes: Vec<Node>, folder: &Path) -> Dataflow {
 pub enum Act {
     Nothing,
     /// Sends this when a node has printed that line.
-    OnLine(&'static str, StopRequest),
+    OnLine(&'static str, fn() -> Control),
     /// Kills the process whose id a node prints as `pid <n>`.
     KillPrinted,
 }
@@ -201,13 +205,13 @@ pub fn run_and(nodes: Vec<Node>, options: RunOptions, act: Act) -> Outcome {
     Outcome { result, events, folder }
 }
 
-fn react(act: &Act, event: &RunEvent, stop: &mpsc::UnboundedSender<StopRequest>) {
+fn react(act: &Act, event: &RunEvent, stop: &mpsc::UnboundedSender<Control>) {
     let RunEvent::Log { message, .. } = event else { return };
     match act {
         Act::Nothing => {}
         Act::OnLine(line, request) => {
             if message.message == *line {
-                stop.send(*request).unwrap();
+                stop.send(request()).unwrap();
             }
         }
         Act::KillPrinted => {

@@ -2,7 +2,13 @@
 
 #![allow(unsafe_code, reason = "takes over the inherited socket by its number")]
 
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::{
+    os::{
+        fd::{AsFd, FromRawFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    path::Path,
+};
 
 use dora_protocol::{
     node_link::{
@@ -81,6 +87,26 @@ impl TestNode {
         }
     }
 
+    /// Takes the place of a dynamic node; up to the wiring, or why not.
+    pub fn attach(path: &Path, place: &str) -> Result<Self, String> {
+        let socket = OwnedFd::from(UnixStream::connect(path).unwrap());
+        say(&socket, &ToDaemon::Attach { node_id: place.parse().unwrap(), dataflow_id: None });
+        // Whoever was refused already does not hear this.
+        let hello = serde_json::to_vec(&hello(VERSION)).unwrap();
+        fdpass::send_frame(socket.as_fd(), &hello, &[]).ok();
+        let mut fds = Vec::new();
+        loop {
+            let (frame, more) = hear(&socket).ok_or("it hung up")?;
+            fds.extend(more.into_iter().map(Some));
+            match frame {
+                ToNode::Descriptors => {}
+                ToNode::Setup(setup) => return Ok(Self { socket, setup: *setup, fds }),
+                ToNode::Refused { reason } => return Err(reason),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
     pub fn fd(&mut self, index: u32) -> OwnedFd {
         self.fds[index as usize].take().expect("each descriptor has a number of its own")
     }
@@ -103,8 +129,8 @@ impl TestNode {
 
     pub fn subscriber(&mut self, input: usize) -> Subscriber {
         match self.setup.inputs[input].source.clone() {
-            InputSource::Edge { edge, arena, .. } => {
-                let (edge, arena) = (self.fd(edge), self.fd(arena));
+            InputSource::Edges { edges } => {
+                let (edge, arena) = (self.fd(edges[0].edge), self.fd(edges[0].arena));
                 Subscriber::open(edge, arena).unwrap()
             }
             InputSource::Timer { .. } => panic!("a timer has no edge"),

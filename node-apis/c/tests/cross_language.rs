@@ -1,0 +1,80 @@
+//! Arrays of every type go through nodes in several languages and come out unchanged: `examples/cross-language`.
+
+mod support;
+
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use support::{Language, compile, folder, good, has_sanitizers, root, run};
+
+/// The nodes in Rust.
+fn binaries() -> PathBuf {
+    let profile = support::library().parent().expect("the folder of the profile").to_owned();
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "-p", "cross-language-example", "--bins", "--target-dir"]);
+    build.arg(profile.parent().expect("target folder")).current_dir(root());
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    good(&mut build);
+    profile
+}
+
+/// Compiles the relays beside a copy of the example, and runs one of its descriptors.
+#[track_caller]
+fn goes_through(test: &str, descriptor: &str, flags: &[&str], environment: &[(&str, &std::ffi::OsStr)]) {
+    let (Some(cc), Some(cxx)) = (Language::C.compiler(), Language::Cxx.compiler()) else { return };
+    let place = folder(test);
+    let example = root().join("examples/cross-language");
+    support::copy_files(&example, &place);
+    fs::create_dir(place.join("build")).expect("a folder");
+    compile(cc, &place.join("relay.c"), &place.join("build/relay_c"), flags);
+    compile(cxx, &place.join("relay.cc"), &place.join("build/relay_cxx"), &[&["-std=c++17"], flags].concat());
+    let text = fs::read_to_string(example.join(descriptor)).expect("the descriptor");
+    let text = text.replace("../../target/release", binaries().to_str().expect("UTF-8 path"));
+    fs::write(place.join(descriptor), text).expect("the target folder is writable");
+
+    let run = run(&place.join(descriptor), environment);
+    run.is("");
+    let said =
+        run.lines.iter().find(|line| line.starts_with("check: all ")).unwrap_or_else(|| panic!("{run:#?}"));
+    let count: usize = said.split(' ').nth(2).and_then(|word| word.parse().ok()).expect("a number");
+    assert!(count >= 100 && said.ends_with("arrays came through unchanged"), "{said}");
+    let edges = run.report["edges"].as_array().expect("edges");
+    assert!(edges.iter().all(|edge| edge["taken"] == count), "every edge carried all: {run:#?}");
+}
+
+#[test]
+fn every_arrow_type_goes_through_c_and_cxx_unchanged() {
+    goes_through("cross-native", "native.yml", &[], &[]);
+}
+
+#[test]
+fn sanitizers_find_nothing_when_arrays_of_every_type_go_through() {
+    if has_sanitizers(Language::Cxx) {
+        goes_through("cross-asan", "native.yml", &[support::SANITIZERS], &[]);
+    }
+}
+
+#[test]
+fn every_arrow_type_goes_through_python_c_and_cxx_unchanged() {
+    let python = env::var_os("DORA_PYTHON").unwrap_or_else(|| "python3".into());
+    let has_module = Command::new(&python).args(["-c", "import dora, pyarrow; dora.Node"]).output();
+    if !has_module.is_ok_and(|output| output.status.success()) {
+        println!("skipped: needs a Python with the module `dora`; DORA_PYTHON names one");
+        return;
+    }
+    // Nodes in Python run in the first `python3` of the path.
+    let folder = Path::new(&python).parent().unwrap_or(Path::new("")).to_owned();
+    let mut path = OsString::from(folder);
+    if let Some(rest) = env::var_os("PATH") {
+        path.push(":");
+        path.push(rest);
+    }
+    goes_through("cross-python", "dataflow.yml", &[], &[("PATH", &path)]);
+}
