@@ -2,7 +2,7 @@
 """A native 1 kHz loop under `--rt`, with and without something terrible beside it, alternating.
 
     python benches/isolation/isolation.py                    all loads
-    python benches/isolation/isolation.py control --pairs 9  one: python control outside
+    python benches/isolation/isolation.py control --pairs 9  one: python control restarts outside
 
 The loop is the inverted pendulum of examples/: plant and controller, SCHED_FIFO on one core, a deadline of 500 µs from the
 plant's send to the controller. The loads run wherever the kernel puts them. Figures are those of dora's own report.

@@ -1,5 +1,6 @@
 """What runs beside the loop: each load is some nodes, perhaps something outside, and what it says it did."""
 
+import os
 import signal
 import subprocess
 import threading
@@ -100,6 +101,51 @@ class Control(Load):
         }
 
 
+class Restarts(Load):
+    """Two nodes that are wired to each other and killed, in turn, ten times a second; dora starts each again at once."""
+
+    name = "restarts"
+
+    def __init__(self):
+        self._over = threading.Event()
+        self._thread = None
+        self._killed = 0
+
+    def nodes(self, folder):
+        result = {"BENCH_PID": str(folder.path)}
+        again = {"path": str(NODES / "mortal.py"), "env": result, "restart_policy": "always", "outputs": ["data"]}
+        first = {**again, "id": "first", "inputs": {"tick": "dora/timer/millis/10", "data": "second/data"}}
+        return [first, {**again, "id": "second", "inputs": {"tick": "dora/timer/millis/10", "data": "first/data"}}]
+
+    def begin(self, folder):
+        self._over.clear()
+        self._killed = 0
+
+        def kill():
+            turn = 0
+            while not self._over.wait(0.1):
+                turn += 1
+                try:
+                    os.kill(int((folder.path / f"{('first', 'second')[turn % 2]}.pid").read_text()), signal.SIGKILL)
+                    self._killed += 1
+                except (OSError, ValueError):
+                    # Not up again yet.
+                    continue
+
+        self._thread = threading.Thread(target=kill)
+        self._thread.start()
+
+    def end(self):
+        self._over.set()
+        self._thread.join()
+
+    def did(self, folder, report):
+        del folder
+        if not self._killed:
+            raise flow.Failed("no node was killed")
+        return {"nodes killed per second": self._killed / report["wall_s"]}
+
+
 class Outside(Load):
     """Two processes that have nothing to do with dora and copy memory: what the loop feels of any neighbour at all."""
 
@@ -125,4 +171,4 @@ class Outside(Load):
         return {"processes": float(len(self._processes))}
 
 
-LOADS = {load.name: load for load in (Python, Control, Outside)}
+LOADS = {load.name: load for load in (Python, Control, Restarts, Outside)}
