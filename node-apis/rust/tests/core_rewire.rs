@@ -71,9 +71,11 @@ fn after_a_restart_of_its_sender_an_input_goes_on_in_order_and_without_a_word() 
     let to = out(&mut a);
     (0..3).for_each(|n| send(&mut a, &to, n));
     std::mem::forget((a, a_daemon));
-    daemon.say(&ToNode::EdgeClosed { input: 0, edge: 0 });
-    daemon.add_edge(0, 1, "a", &new, &second);
-    daemon.say(&ToNode::NodeRestarted { node: "a".parse().unwrap() });
+    daemon.told(&mut reader, |daemon| {
+        daemon.say(&ToNode::EdgeClosed { input: 0, edge: 0 });
+        daemon.add_edge(0, 1, "a", &new, &second);
+        daemon.say(&ToNode::NodeRestarted { node: "a".parse().unwrap() });
+    });
     let (mut a, _a) = after.join(0);
     let to = out(&mut a);
     (3..6).for_each(|n| send(&mut a, &to, n));
@@ -149,13 +151,11 @@ fn senders_of_one_input_are_interleaved_as_they_sent_and_it_closes_when_all_are_
         let to = out(node);
         send(node, &to, n);
     }
-    daemon.say(&ToNode::EdgeClosed { input: 0, edge: 0 });
-    daemon.say(&ToNode::EdgeClosed { input: 0, edge: 2 });
-    daemon.say(&ToNode::EdgeClosed { input: 0, edge: 7 });
-    daemon.say(&ToNode::EdgeClosed { input: 9, edge: 0 });
-    daemon.say(&ToNode::ParamDeleted { key: "all said".into() });
-    assert!(matches!(reader.wait(), Event::Notice));
-    reader.notice();
+    daemon.told(&mut reader, |daemon| {
+        for (input, edge) in [(0, 0), (0, 2), (0, 7), (9, 0)] {
+            daemon.say(&ToNode::EdgeClosed { input, edge });
+        }
+    });
     assert_eq!(read_all(&mut reader, &input), text(0..12), "arrival order, and no closing yet");
     let to = out(&mut senders[1].0);
     send(&mut senders[1].0, &to, 12);
@@ -211,17 +211,14 @@ fn an_edge_that_comes_before_the_closing_is_given_out_prevents_it() {
     let ((mut reader, daemon), (mut a, _a), (mut b, _b)) = (reader.join(0), a.join(0), b.join(0));
     let (to_a, to_b) = (out(&mut a), out(&mut b));
     send(&mut a, &to_a, 0);
-    daemon.say(&ToNode::InputClosed { input: 0 });
-    daemon.add_edge(0, 1, "b", &new, &two);
-    send(&mut b, &to_b, 1);
-    daemon.say(&ToNode::ParamDeleted { key: "all said".into() });
-    while reader.notice().is_none() {
-        // A message that comes before the closing is fine.
-        assert!(matches!(reader.wait(), Event::Notice | Event::Input(_)));
-    }
     let input = reader.input::<u64>("in").unwrap();
+    daemon.told(&mut reader, |daemon| {
+        daemon.say(&ToNode::InputClosed { input: 0 });
+        daemon.add_edge(0, 1, "b", &new, &two);
+    });
+    send(&mut b, &to_b, 1);
     let seen = read_all(&mut reader, &input);
-    assert!(!seen.iter().any(|event| event.contains("Closed")), "{seen:?}");
+    assert_eq!(seen, ["0", "1"]);
 }
 
 #[test]

@@ -235,6 +235,19 @@ impl Daemon {
         assert!(matches!(node.notice(), Some(dora_node_api::rt::Notice::ParamDeleted { .. })));
     }
 
+    /// Says things and returns when the node has them all before it, whatever it does next.
+    pub(crate) fn told(&self, node: &mut RtNode, say: impl FnOnce(&Self) + Send) {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let Some(ToDaemon::Extension { request, .. }) = self.hear() else { panic!("no question") };
+                say(self);
+                // The node reads the answer after everything that was said before it.
+                self.say(&ToNode::ExtensionReply { request, result: Ok(None) });
+            });
+            node.extension_request("all said", Vec::new()).unwrap();
+        });
+    }
+
     pub(crate) fn hear(&self) -> Option<ToDaemon> {
         hear(self.socket.as_fd())
     }
