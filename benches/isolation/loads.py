@@ -112,10 +112,12 @@ class Restarts(Load):
         self._killed = 0
 
     def nodes(self, folder):
-        result = {"BENCH_PID": str(folder.path)}
-        again = {"path": str(NODES / "mortal.py"), "env": result, "restart_policy": "always", "outputs": ["data"]}
-        first = {**again, "id": "first", "inputs": {"tick": "dora/timer/millis/10", "data": "second/data"}}
-        return [first, {**again, "id": "second", "inputs": {"tick": "dora/timer/millis/10", "data": "first/data"}}]
+        def mortal(name, other):
+            again = {"path": str(NODES / "mortal.py"), "restart_policy": "always", "outputs": ["data"]}
+            inputs = {"tick": "dora/timer/millis/10", "data": f"{other}/data"}
+            return {**again, "id": name, "inputs": inputs, "env": {"BENCH_PID": str(folder.path / f"{name}.pid")}}
+
+        return [mortal("first", "second"), mortal("second", "first")]
 
     def begin(self, folder):
         self._over.clear()
@@ -125,8 +127,12 @@ class Restarts(Load):
             turn = 0
             while not self._over.wait(0.1):
                 turn += 1
+                note = folder.path / f"{('first', 'second')[turn % 2]}.pid"
                 try:
-                    os.kill(int((folder.path / f"{('first', 'second')[turn % 2]}.pid").read_text()), signal.SIGKILL)
+                    pid = int(note.read_text(encoding="ascii"))
+                    # Once each: the number may be somebody else's later.
+                    note.unlink()
+                    os.kill(pid, signal.SIGKILL)
                     self._killed += 1
                 except (OSError, ValueError):
                     # Not up again yet.

@@ -7,7 +7,7 @@ import pyarrow as pa
 from dora import Node
 
 node = Node()
-Path(os.environ["BENCH_PID"], f"{node.node_config()['node_id']}.pid").write_text(str(os.getpid()), encoding="ascii")
+Path(os.environ["BENCH_PID"]).write_text(str(os.getpid()), encoding="ascii")
 for event in node:
     if event["type"] == "STOP":
         break
