@@ -2,6 +2,7 @@
 
 mod descriptor_commands;
 mod expand_command;
+mod graph_browser;
 mod graph_command;
 mod logs_command;
 mod no_coordinator;
