@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds the C and C++ node APIs of this checkout and installs them: headers, libraries, pkg-config and CMake packages.
+# Builds the C and C++ node APIs of this checkout and installs them: headers, libraries, pkg-config and CMake packages. And
+# the operator APIs, which are headers only.
 #
 #   node-apis/c/install.sh --prefix /usr/local
 #
@@ -63,10 +64,8 @@ mkdir -p "$prefix/include/dora" "$prefix/lib/pkgconfig"
 cp "$here/include/node_api.h" "$prefix/include/"
 cp "$root/node-apis/cxx/include/"*.h "$prefix/include/"
 cp "$root/node-apis/cxx/include/dora/"*.h "$prefix/include/dora/"
-# The interface of operators, which has no library of its own.
-for header in "$root"/node-apis/operator/include/*.h "$root"/node-apis/operator/include/*.hpp; do
-    [ -f "$header" ] && cp "$header" "$prefix/include/"
-done
+# Also the bridge, which operators in C++ compile along.
+cp "$root/node-apis/operator/include/"* "$prefix/include/"
 for library in a so dylib; do
     # Removed first: a node that runs keeps the old file.
     rm -f "$prefix/lib/libdora_node_api_c.$library"
@@ -76,12 +75,14 @@ done
 fill() {
     sed -e "s|@VERSION@|$version|g" -e "s|@LIBS@|$libs|g" -e "s|@SYSTEM@|$system|g" -e "s|@MACHINE@|$machine|g" "$1" >"$2"
 }
-for package in c cxx; do
-    name=dora-node-api-$package
-    folder=$root/node-apis/$package
-    mkdir -p "$prefix/lib/cmake/$name"
-    fill "$folder/$name.pc.in" "$prefix/lib/pkgconfig/$name.pc"
-    fill "$folder/cmake/$name-config.cmake.in" "$prefix/lib/cmake/$name/$name-config.cmake"
-    fill "$here/cmake/version.cmake.in" "$prefix/lib/cmake/$name/$name-config-version.cmake"
-done
-echo "dora node APIs $version for C and C++ are in $prefix"
+package() {
+    mkdir -p "$prefix/lib/cmake/$2"
+    fill "$1/$2.pc.in" "$prefix/lib/pkgconfig/$2.pc"
+    fill "$1/cmake/$2-config.cmake.in" "$prefix/lib/cmake/$2/$2-config.cmake"
+    fill "$here/cmake/version.cmake.in" "$prefix/lib/cmake/$2/$2-config-version.cmake"
+}
+package "$here" dora-node-api-c
+package "$root/node-apis/cxx" dora-node-api-cxx
+package "$root/node-apis/operator" dora-operator-api-c
+package "$root/node-apis/operator" dora-operator-api-cxx
+echo "dora node and operator APIs $version for C and C++ are in $prefix"

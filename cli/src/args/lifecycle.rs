@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, ValueEnum};
 
-use super::{CoordArgs, LogShowArgs, key_value};
+use super::{CoordArgs, LogShowArgs, RtArg, key_value};
 use crate::duration;
 
 /// How a command writes its answer.
@@ -37,6 +37,10 @@ pub(crate) struct StartArgs {
     /// Watch the Python files of operators, and reload an operator when its file changes; stays attached
     #[arg(long, conflicts_with = "detach")]
     pub(crate) hot_reload: bool,
+    /// Real-time scheduling for nodes with an `rt:` block. `strict` refuses to start when something is missing,
+    /// `best-effort` reports it and goes on. Default: the mode of the daemon
+    #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "strict")]
+    pub(crate) rt: Option<RtArg>,
     /// Run Python nodes through `uv`
     #[arg(long)]
     pub(crate) uv: bool,

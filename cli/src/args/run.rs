@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, ValueEnum, builder::BoolishValueParser};
 use dora_daemon::options::RtMode;
-use dora_protocol::log::LogLevel;
+use dora_protocol::{log::LogLevel, rt::RtRequest};
 
 use super::{SourceArgs, key_value};
 use crate::{
@@ -71,12 +71,18 @@ pub(crate) enum RtArg {
     BestEffort,
 }
 
-impl From<RtArg> for RtMode {
+impl From<RtArg> for RtRequest {
     fn from(arg: RtArg) -> Self {
         match arg {
-            RtArg::Strict => RtMode::Strict,
-            RtArg::BestEffort => RtMode::BestEffort,
+            RtArg::Strict => RtRequest::Strict,
+            RtArg::BestEffort => RtRequest::BestEffort,
         }
+    }
+}
+
+impl From<RtArg> for RtMode {
+    fn from(arg: RtArg) -> Self {
+        RtRequest::from(arg).into()
     }
 }
 

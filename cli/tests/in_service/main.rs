@@ -9,8 +9,12 @@ mod support;
 
 mod attached;
 mod changes;
+mod flood;
 mod lifecycle;
+#[path = "../cli/pair.rs"]
+#[expect(dead_code, reason = "each test binary uses its part")]
 mod pair;
+mod real_time;
 #[path = "../lifecycle/terminal.rs"]
 #[expect(dead_code, reason = "each test binary uses its part")]
 mod terminal;
@@ -29,6 +33,9 @@ fn plays_its_role() -> eyre::Result<()> {
         "ticker" => ticker(u64::MAX),
         "ticker of three" => ticker(3),
         "listener" => listener(),
+        "real time" => real_time::node(),
+        "flood" => flood::node(),
+        "punctual" => flood::punctual(),
         "failing" => {
             eprintln!("no camera there");
             std::process::exit(3)

@@ -8,16 +8,17 @@ mod support;
 
 mod killed;
 mod matrix;
+#[path = "../cli/pair.rs"]
+#[expect(dead_code, reason = "each test binary uses its part")]
 mod pair;
 mod strangers;
 mod up_down;
 
 use dora_node_api::{DoraNode, Event};
+use pair::SAYS;
 
 /// Says which node this process is.
 const ROLE: &str = "NODE_ROLE";
-/// Begins each line that a node prints for its test.
-const SAYS: &str = "says: ";
 
 /// Not a test of its own: the entry of the processes that the tests start.
 #[test]

@@ -29,8 +29,10 @@ use crate::{
     store::writer::Writer,
 };
 
-/// Messages of connections that may wait for the owner.
+/// Messages of clients that may wait for the owner.
 const WAITING: usize = 1024;
+/// Of daemons. Few, because a frame may hold hundreds of lines: the end of a dataflow waits behind those that came before it.
+const WAITING_FRAMES: usize = 16;
 /// After so many messages the owner lets other tasks run.
 const AT_ONCE: usize = 64;
 
@@ -101,7 +103,7 @@ fn wall_ms() -> u64 {
 impl Owner {
     pub(crate) fn new(state: impl FnOnce(Now) -> State, writer: Writer) -> (Self, Handle) {
         let (clients, from_clients) = mpsc::channel(WAITING);
-        let (links, from_links) = mpsc::channel(WAITING);
+        let (links, from_links) = mpsc::channel(WAITING_FRAMES);
         let owner = Self {
             state: state(Now { wall_ms: wall_ms(), ..Now::default() }),
             started: Instant::now(),

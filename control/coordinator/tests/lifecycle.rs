@@ -98,7 +98,11 @@ async fn a_dataflow_that_does_not_come_up_is_failed_and_says_why() {
     let id = client.start(None, TWO).await.unwrap();
     assert_eq!(client.list().await[0].status, DataflowStatus::Pending);
     let waiting = client.send(ControlRequest::WaitForSpawn { dataflow_id: id }).await;
-    daemon.say(DaemonEvent::SpawnResult { dataflow_id: id, result: Err("a: no such program ./a".into()) });
+    daemon.say(DaemonEvent::SpawnResult {
+        dataflow_id: id,
+        result: Err("a: no such program ./a".into()),
+        rt_table: None,
+    });
     let error = client.answer(waiting).await.unwrap_err();
     assert!(error.contains("no such program ./a"), "{error}");
     let entry = &client.list().await[0];

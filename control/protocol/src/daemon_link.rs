@@ -25,6 +25,7 @@ use crate::{
     control::{DaemonId, DataflowResult, FtStats, NodeState, Prepared, Request, Response},
     dataflow::Dataflow,
     log::LogMessage,
+    rt::{RtRequest, RtTable},
 };
 
 /// Period of the coordinator's heartbeat.
@@ -92,6 +93,9 @@ pub enum DaemonEvent {
         dataflow_id: DataflowId,
         /// Why not.
         result: Result<(), String>,
+        /// What was read back of its real-time set-up, where there is one and it came so far.
+        #[serde(default)]
+        rt_table: Option<RtTable>,
     },
     /// Every node has ended.
     AllNodesFinished {
@@ -203,6 +207,9 @@ pub struct DataflowRecord {
     /// Topic inspection was asked for on the command line.
     #[serde(default)]
     pub debug: bool,
+    /// Real-time set-up; `None` = as the daemon does it.
+    #[serde(default)]
+    pub rt: Option<RtRequest>,
     /// Instead of what the descriptor says.
     #[serde(default)]
     pub exit_when_nodes_finish: Option<bool>,

@@ -16,10 +16,11 @@
 get_filename_component(_dora_root "${CMAKE_CURRENT_LIST_DIR}/../../.." ABSOLUTE)
 
 set(dora_c_include_dir "${_dora_root}/node-apis/c/include")
-set(dora_cxx_include_dir "${_dora_root}/node-apis/cxx/include" "${dora_c_include_dir}")
-# Headers only: there are no sources to compile along.
+set(_dora_operator_include "${_dora_root}/node-apis/operator/include")
+set(dora_cxx_include_dir "${_dora_root}/node-apis/cxx/include" "${dora_c_include_dir}" "${_dora_operator_include}")
+# Headers only: for nodes there are no sources to compile along.
 set(node_bridge "")
-set(operator_bridge "")
+set(operator_bridge "${_dora_operator_include}/dora-operator-bridge.cc")
 
 if(DORA_LINK_DIR)
   set(dora_link_dirs "${DORA_LINK_DIR}")

@@ -175,7 +175,8 @@ impl Supervisor {
             // The supervisor is gone when the run was dropped; then nobody asks.
             drop(facts.send(Fact::Exited { process: id }).await);
         });
-        self.tasks.spawn(capture.run(process.stdout, process.stderr, logs_finish, self.facts.clone()));
+        let capture = capture.run(process.stdout, process.stderr, logs_finish, self.facts.clone());
+        self.tasks.spawn_on(capture, self.log_thread.handle());
         Ok(())
     }
 

@@ -33,6 +33,7 @@ mod launch;
 mod listener;
 mod log_file;
 mod log_line;
+mod log_thread;
 mod logs;
 mod misses;
 mod node_link;

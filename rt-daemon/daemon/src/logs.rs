@@ -6,7 +6,9 @@
 //!   stderr ─┘                     └─ min_log_level ────► send_logs_as, dora/logs ► file ► display
 //! ```
 //!
-//! One task per node, asleep while the node is silent. The only timer is that of a file with unwritten lines, at
+//! One task per node, on a [thread](crate::log_thread) that does nothing else, asleep while the node is silent. A task takes
+//! [`TURN`] bytes and lets the others have their turn; so nodes that print wait for each other for no longer than that.
+//! The only timer is that of a file with unwritten lines, at
 //! most [`FLUSH`] ahead. Nothing here waits for a reader: the display and the data feeds drop and count.
 
 use std::{
@@ -32,6 +34,7 @@ use crate::{
     feeds::Feeds,
     log_file::LogFile,
     log_line::{Origin, Splitter, parse},
+    log_thread::Pace,
     node_state::ProcessId,
     options::RunEvent,
     supervisor::Fact,
@@ -39,6 +42,10 @@ use crate::{
 
 /// Unwritten lines get no older than this.
 const FLUSH: Duration = Duration::from_secs(1);
+/// Bytes of one node that are dealt with before those of others. Of empty lines it takes some 10 ms.
+const TURN: usize = 8 << 10;
+/// Lines that find fewer places than this are dropped: they are for what dora itself has to say.
+const RESERVED: usize = 64;
 /// Lines of standard error kept for the report of a failure.
 const TAIL: usize = 10;
 /// Characters of each.
@@ -56,7 +63,12 @@ impl Display {
     }
 
     pub(crate) fn send(&self, event: RunEvent) {
-        if let Err(mpsc::error::TrySendError::Full(_)) = self.events.try_send(event) {
+        // That a dataflow has started must not be lost because a node prints without pause.
+        let reserved = RESERVED.min(self.events.max_capacity() / 4);
+        let is_line = matches!(event, RunEvent::Log { .. });
+        if is_line && self.events.capacity() <= reserved && !self.events.is_closed() {
+            self.dropped.fetch_add(1, Ordering::Relaxed); // as below
+        } else if let Err(mpsc::error::TrySendError::Full(_)) = self.events.try_send(event) {
             self.dropped.fetch_add(1, Ordering::Relaxed); // a plain count; nothing is ordered by it
         }
     }
@@ -117,22 +129,33 @@ impl Capture {
         facts: mpsc::Sender<Fact>,
     ) {
         if let (Ok(mut out), Ok(mut err)) = (Stream::new(stdout, "stdout"), Stream::new(stderr, "stderr")) {
-            let mut buffer = vec![0; 64 << 10];
+            let mut buffer = vec![0; TURN];
             let mut flush_at: Option<Instant> = None;
+            let (mut pace, mut resume_at) = (Pace::new(Instant::now()), None::<Instant>);
             loop {
                 let due = flush_at.unwrap_or_else(Instant::now);
+                let resume = resume_at.unwrap_or_else(Instant::now);
+                let mut turn = None;
                 tokio::select! {
                     biased;
                     // First, so that something that never stops printing cannot keep us from it.
                     _ = &mut finish => break,
                     () = tokio::time::sleep_until(due), if flush_at.is_some() => self.file.flush(),
-                    () = out.readable() => self.read_some(&mut out, &mut buffer),
-                    () = err.readable() => self.read_some(&mut err, &mut buffer),
+                    () = tokio::time::sleep_until(resume), if resume_at.is_some() => resume_at = None,
+                    () = out.readable(), if resume_at.is_none() => turn = Some(&mut out),
+                    () = err.readable(), if resume_at.is_none() => turn = Some(&mut err),
+                }
+                if let Some(stream) = turn {
+                    let begin = Instant::now();
+                    self.read_some(stream, &mut buffer);
+                    let now = Instant::now();
+                    resume_at = pace.after(now - begin, now);
+                    tokio::task::yield_now().await;
                 }
                 flush_at = self.file.is_dirty().then(|| flush_at.unwrap_or_else(|| Instant::now() + FLUSH));
             }
             for stream in [&mut out, &mut err] {
-                self.drain(stream, &mut buffer);
+                self.drain(stream, &mut buffer).await;
             }
         } else {
             drop(finish.await);
@@ -160,18 +183,25 @@ impl Capture {
         }
     }
 
-    /// Takes what is there now, at most 16 MB of it: who still writes is no longer our node.
-    fn drain(&mut self, stream: &mut Stream, buffer: &mut [u8]) {
+    /// Takes what is there now and no more: who still writes is no longer our node.
+    async fn drain(&mut self, stream: &mut Stream, buffer: &mut [u8]) {
         use std::io::Read;
         let name = stream.name;
         // Past tokio, which may not have noticed yet that there is something.
         if let Some(mut file) =
             stream.pipe.take().and_then(|p| p.into_nonblocking_fd().ok()).map(std::fs::File::from)
         {
-            for _ in 0..256 {
-                match file.read(buffer) {
+            let mut left =
+                rustix::io::ioctl_fionread(&file).map_or(0, |n| usize::try_from(n).unwrap_or(usize::MAX));
+            while left > 0 {
+                let most = left.min(buffer.len());
+                match file.read(&mut buffer[..most]) {
                     Ok(0) => break,
-                    Ok(n) => stream.splitter.push(&buffer[..n], |line| self.line(&line, name)),
+                    Ok(n) => {
+                        left -= n;
+                        stream.splitter.push(&buffer[..n], |line| self.line(&line, name));
+                        tokio::task::yield_now().await;
+                    }
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                     Err(_) => break,
                 }
@@ -203,5 +233,68 @@ impl Capture {
             self.file.flush();
         }
         self.display.send(RunEvent::Log { level: line.level, message: line.message });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write, thread};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_others_print_after_the_end_of_a_node_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (out, mut pen) = io::pipe().unwrap();
+        let (err, _silent) = io::pipe().unwrap();
+        let writer = thread::spawn(move || while pen.write_all(&b"y\n".repeat(1 << 14)).is_ok() {});
+        let (events, mut shown) = mpsc::channel(RESERVED * 4);
+        let capture = Capture {
+            index: 0,
+            process: ProcessId::default(),
+            node: "a".parse().unwrap(),
+            dataflow: "d".to_owned(),
+            min_level: LogLevel::Stdout,
+            file: LogFile::create(folder.path(), "a", None, 1).unwrap(),
+            display: Arc::new(Display::new(events)),
+            feeds: Arc::new(Feeds::new(Vec::new())),
+            tail: VecDeque::new(),
+        };
+        let display = capture.display.clone();
+        let (finish, finished) = oneshot::channel();
+        let (facts, mut told) = mpsc::channel(1);
+        finish.send(()).unwrap();
+        capture.run(out.into(), err.into(), finished, facts).await;
+        writer.join().unwrap();
+        assert!(matches!(told.recv().await, Some(Fact::LogsDone { .. })));
+
+        let lines = std::fs::read_to_string(folder.path().join("log_a.jsonl")).unwrap().lines().count();
+        assert!(lines <= 32 << 10, "more than a pipe can hold: {lines}");
+        // Who shows them was too slow; what dora itself has to say still finds a place.
+        display.system(LogLevel::Info, None, "started");
+        drop(display);
+        let (mut passed, mut said) = (0, 0);
+        while let Some(event) = shown.recv().await {
+            match event {
+                RunEvent::Log { .. } => passed += 1,
+                _ => said += 1,
+            }
+        }
+        assert!(said == 1 && passed <= lines, "{said} {passed} of {lines}");
+    }
+
+    #[test]
+    fn lines_that_find_no_place_are_counted_and_leave_room_for_what_dora_says() {
+        let (events, mut shown) = mpsc::channel(40);
+        let display = Display::new(events);
+        let message = parse("y", &Origin { dataflow: "d", node: "a" }, Utc::now()).message;
+        for _ in 0..100 {
+            display.send(RunEvent::Log { level: LogLevel::Stdout, message: message.clone() });
+        }
+        assert_eq!(display.dropped(), 70);
+        display.send(RunEvent::Started { after_ms: 1.0 });
+        assert_eq!(display.dropped(), 70);
+        let got: Vec<_> = std::iter::from_fn(|| shown.try_recv().ok()).collect();
+        assert!(got.len() == 31 && matches!(got[30], RunEvent::Started { .. }), "{}", got.len());
     }
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use dora_protocol::{
     DataflowId, NodeId,
     log::{LogLevel, LogMessage},
+    rt::RtRequest,
 };
 use tokio::sync::mpsc;
 
@@ -20,6 +21,15 @@ pub enum RtMode {
     Strict,
     /// What cannot be had is reported, and the run goes on.
     BestEffort,
+}
+
+impl From<RtRequest> for RtMode {
+    fn from(request: RtRequest) -> Self {
+        match request {
+            RtRequest::Strict => RtMode::Strict,
+            RtRequest::BestEffort => RtMode::BestEffort,
+        }
+    }
 }
 
 /// Runtime parameters of every node, by name.

@@ -1,5 +1,6 @@
 //! What a run has to show for itself: counted by the nodes in shared memory, read by the daemon at the end.
 
+pub use dora_protocol::rt::{RtProblem, RtTable, RtThread};
 use serde::Serialize;
 
 /// The whole report. `--report json` prints exactly this.
@@ -238,51 +239,4 @@ pub struct OutputReport {
     pub unplanned_slots: u64,
     /// Times a sender waited for a `backpressure` reader.
     pub blocked: u64,
-}
-
-/// What every thread of every node really has, read back from `/proc`.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct RtTable {
-    /// One row per thread.
-    pub threads: Vec<RtThread>,
-    /// What was asked for and not granted.
-    pub problems: Vec<RtProblem>,
-}
-
-/// One thread.
-#[derive(Clone, Debug, Serialize)]
-pub struct RtThread {
-    /// Node id, or `dora` for the daemon's own.
-    pub node: String,
-    /// Thread id.
-    pub tid: u32,
-    /// Thread name.
-    pub name: String,
-    /// `FIFO`, `RR`, `OTHER`, `DEADLINE`, …
-    pub policy: String,
-    /// Real-time priority, 0 for others.
-    pub priority: u32,
-    /// Allowed cores, as in `/proc`: `0-1`.
-    pub cpus: String,
-    /// `VmLck > 0`.
-    pub memory_locked: bool,
-    /// `THP_enabled` of the process.
-    pub thp: bool,
-    /// Nanoseconds.
-    pub timer_slack_ns: Option<u64>,
-    /// Did it get what the descriptor asks for? `None` when nothing was asked of this thread.
-    pub ok: Option<bool>,
-}
-
-/// Something asked for and not granted.
-#[derive(Clone, Debug, Serialize)]
-pub struct RtProblem {
-    /// Node id, or `dora`.
-    pub node: String,
-    /// What was asked for.
-    pub what: String,
-    /// Why not.
-    pub reason: String,
-    /// Command or setting that fixes it.
-    pub fix: Option<String>,
 }

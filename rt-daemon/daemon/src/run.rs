@@ -24,6 +24,7 @@ use crate::{
     feeds::Feeds,
     former::Former,
     launch::{self, Launch},
+    log_thread::LogThread,
     logs::Display,
     node_state::NodeState,
     options::{RunEvent, RunOptions},
@@ -65,6 +66,9 @@ pub async fn run(
     let mut wiring = compile(&dataflow, id)?;
     let feeds = Arc::new(Feeds::new(std::mem::take(&mut wiring.feeds)));
     let pool = Pool::start(&dataflow, &wiring, options.rt, &existing)?;
+    // After `own`: on the cores that are left to this thread.
+    let log_thread = LogThread::start()
+        .map_err(|source| DaemonError::Machinery { what: "the thread of the logs", source })?;
     let folder = log_folder(&dataflow, &options, id)?;
     let (facts, received) = mpsc::channel(FACTS);
     let mut nodes: Vec<_> = dataflow.nodes.iter().map(NodeState::new).collect();
@@ -86,6 +90,7 @@ pub async fn run(
         extensions: Extensions::default(),
         facts,
         tasks: JoinSet::new(),
+        log_thread,
         processes: BTreeMap::new(),
         last_process: 0,
         spawner,

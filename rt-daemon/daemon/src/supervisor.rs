@@ -44,6 +44,7 @@ use crate::{
     feeds::Feeds,
     former::Former,
     guests::{Guest, Places},
+    log_thread::LogThread,
     logs::Display,
     node_link::Said,
     node_state::{NodeState, Phase, ProcessId, Role, holds_up_the_start},
@@ -88,6 +89,8 @@ pub(crate) struct Supervisor {
     pub(crate) facts: mpsc::Sender<Fact>,
     /// Links, captures and exit watches; ended with the run.
     pub(crate) tasks: JoinSet<()>,
+    /// Where the captures run.
+    pub(crate) log_thread: LogThread,
     /// Whose process that is.
     pub(crate) processes: BTreeMap<ProcessId, usize>,
     pub(crate) last_process: ProcessId,

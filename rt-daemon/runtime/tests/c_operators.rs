@@ -1,29 +1,14 @@
 //! Operators in C and C++: the examples, and every function of the headers, used and misused. With the sanitizer for undefined
 //! behaviour where the compiler has it.
 
+#[path = "support/native.rs"]
+mod native;
 mod support;
 
-use std::{
-    ffi::OsStr,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::Path, process::Command};
 
+use native::{compile, good, has, make_example, root};
 use support::{run, run_file};
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
-}
-
-/// Is this program there? Says so when it is not.
-fn has(program: &str) -> bool {
-    let there = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
-    if !there {
-        println!("skipped: needs {program}");
-    }
-    there
-}
 
 /// Flags of the sanitizer, if the compiler has it.
 fn sanitizer(dir: &Path, compiler: &str) -> &'static str {
@@ -35,41 +20,13 @@ fn sanitizer(dir: &Path, compiler: &str) -> &'static str {
     if probe.output().is_ok_and(|output| output.status.success()) { FLAGS } else { "" }
 }
 
-#[track_caller]
-fn good(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let text =
-        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-    assert!(output.status.success(), "{command:?}: {text}");
-    text
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        match entry.file_name() {
-            name if name == "build" || name == "out" => {}
-            name if entry.path().is_dir() => copy(&entry.path(), &to.join(name)),
-            name => drop(fs::copy(entry.path(), to.join(name)).unwrap()),
-        }
-    }
-}
-
 /// Makes an example in a copy of its folder, runs it, and compares what it says.
 fn example(name: &str, compiler: &str) {
     if !has("make") || !has(compiler) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let folder = dir.path().join(name);
-    copy(&root().join("examples").join(name), &folder);
-    let include = |folder: &str| root().join("node-apis").join(folder).join("include").display().to_string();
-    let flags = sanitizer(dir.path(), compiler);
-    let mut make = Command::new("make");
-    make.current_dir(&folder).arg(format!("DORA_OPERATOR_INCLUDE={}", include("operator")));
-    make.arg(format!("DORA_CXX_INCLUDE={}", include("cxx"))).arg(format!("CPPFLAGS=-Werror {flags}"));
-    good(&mut make);
+    let folder = make_example(dir.path(), name, sanitizer(dir.path(), compiler));
     let ended = run_file(&folder.join("dataflow.yml"));
     assert_eq!(ended.code, Some(0), "{}", ended.text);
     for line in fs::read_to_string(folder.join("expected.txt")).unwrap().lines() {
@@ -79,26 +36,7 @@ fn example(name: &str, compiler: &str) {
 
 /// Compiles one file of `tests/c` to a library, and gives its name as a descriptor has it.
 fn compiled(dir: &Path, compiler: &str, file: &str) -> Option<String> {
-    if !has(compiler) {
-        return None;
-    }
-    let include =
-        |folder: &str| format!("-I{}", root().join("node-apis").join(folder).join("include").display());
-    let library =
-        dir.join(format!("{}compiled{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX));
-    let mut command = Command::new(compiler);
-    command
-        .args(["-g", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"])
-        .arg(include("operator"))
-        .arg(include("cxx"));
-    if Path::new(file).extension() == Some(OsStr::new("cc")) {
-        command.arg("-std=c++17");
-    }
-    command.args(sanitizer(dir, compiler).split_whitespace());
-    good(
-        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c").join(file)).arg("-o").arg(&library),
-    );
-    Some(dir.join("compiled").display().to_string())
+    has(compiler).then(|| compile(dir, compiler, file, sanitizer(dir, compiler)))
 }
 
 #[test]

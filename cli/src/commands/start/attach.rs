@@ -3,6 +3,8 @@
 //! Three connections, because each answers one request after the other: one hears events, one waits until the dataflow is up,
 //! and one stops it when it is told to.
 
+use std::time::Duration;
+
 use dora_protocol::{
     DataflowId,
     control::{ControlReply, ControlRequest, DataflowResult, Event},
@@ -10,7 +12,6 @@ use dora_protocol::{
 };
 
 use super::{
-    super::restart::wait_until_up,
     announce,
     reload::{Reloader, Watched},
 };
@@ -22,6 +23,9 @@ use crate::{
     error::{CliError, CliResult},
     interrupts::Interrupts,
 };
+
+/// For what comes on another connection than what was waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Shows what the nodes print until the dataflow has ended.
 ///
@@ -46,6 +50,10 @@ pub(super) async fn stay(
         tokio::select! {
             event = events.event() => {
                 if let Some(result) = view.take(event?) {
+                    if !started && args.rt.is_some() {
+                        // The table says more than the error, and comes on another connection.
+                        drop(tokio::time::timeout(PATIENCE, &mut starting).await);
+                    }
                     return outcome(dataflow, result);
                 }
             }
@@ -123,7 +131,7 @@ async fn subscribe(client: &mut Client, dataflow: DataflowId, level: LogLevel) -
 }
 
 async fn up(args: &StartArgs, dataflow: DataflowId) -> CliResult {
-    wait_until_up(&mut Client::connect(args.coord.address()).await?, dataflow).await
+    super::up(&mut Client::connect(args.coord.address()).await?, dataflow, args, true).await
 }
 
 async fn stop(args: &StartArgs, dataflow: DataflowId, force: bool) -> CliResult<DataflowResult> {
@@ -137,7 +145,6 @@ async fn stop(args: &StartArgs, dataflow: DataflowId, force: bool) -> CliResult<
 
 /// What the nodes printed last is shown before the end is told.
 async fn finish(events: &mut Client, view: &mut View, result: DataflowResult) -> DataflowResult {
-    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
     let rest = async {
         while let Ok(event) = events.event().await {
             if view.take(event).is_some() {
@@ -168,7 +175,7 @@ async fn ended_early(
             }
         }
     };
-    let ended = tokio::time::timeout(std::time::Duration::from_secs(2), rest).await;
+    let ended = tokio::time::timeout(PATIENCE, rest).await;
     match ended {
         Ok(Some(result)) if result.error.is_some() => outcome(dataflow, result),
         _ => Err(error),

@@ -27,7 +27,7 @@ use super::{build, load_to_use, restart::wait_until_up};
 use crate::{
     args::StartArgs,
     client::{Client, unexpected, with_coordinator},
-    display::{logs::LogFormat, out::print},
+    display::{logs::LogFormat, out::print, rt_table},
     error::{CliError, CliResult},
 };
 
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &StartArgs) -> CliResult {
         if attach {
             return attach::stay(client, dataflow, args, watched).await;
         }
-        wait_until_up(&mut client, dataflow).await?;
+        up(&mut client, dataflow, args, false).await?;
         print(&format!("dataflow started: {dataflow}\n"))
     })
 }
@@ -63,6 +63,21 @@ fn announce(args: &StartArgs, attached: bool, text: &str) -> CliResult {
         return Ok(());
     }
     print(text)
+}
+
+/// Waits until every node is ready; with `--rt`, shows what the real-time set-up came to, also when it is why there is no start.
+async fn up(client: &mut Client, dataflow: DataflowId, args: &StartArgs, attached: bool) -> CliResult {
+    let outcome = wait_until_up(client, dataflow).await;
+    if args.rt.is_some() {
+        // What there is to say of the start itself is more important than a table that cannot be had.
+        let info = client.ask(ControlRequest::Info { dataflow_uuid: dataflow }).await;
+        if let Ok(ControlReply::DataflowInfo(info)) = info
+            && let Some(table) = &info.rt_table
+        {
+            announce(args, attached, &format!("\n{}\n", rt_table::render(table)))?;
+        }
+    }
+    outcome
 }
 
 async fn trigger(client: &mut Client, request: StartRequest) -> CliResult<DataflowId> {
@@ -83,6 +98,7 @@ fn request(args: &StartArgs, loaded: &Loaded) -> CliResult<StartRequest> {
         name: args.name.clone(),
         uv: args.uv,
         debug: args.debug,
+        rt: args.rt.map(Into::into),
         exit_when_nodes_finish: args.exit_when_nodes_finish,
         env: args.env.clone(),
         prepared: prepared(&loaded.dataflow, &placed),

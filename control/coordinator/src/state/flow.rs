@@ -7,6 +7,7 @@ use dora_protocol::{
     control::{DaemonId, DataflowResult, DataflowStatus, NodeState, NodeStatus},
     daemon_link::{DataflowRecord, Parameters},
     log::LogLevel,
+    rt::RtTable,
 };
 
 use super::{ClientId, Now, Waiter, changes::Change, logs::LogBuffer};
@@ -58,6 +59,8 @@ pub(super) struct Flow {
     pub(super) spawned: bool,
     pub(super) daemon: Option<DaemonId>,
     pub(super) result: Option<DataflowResult>,
+    /// Of its latest start. Not stored: who started it has asked by then.
+    pub(super) rt_table: Option<RtTable>,
     pub(super) updated_ms: u64,
     /// The store has it, so it must not vanish from here alone.
     pub(super) stored: bool,
@@ -90,6 +93,7 @@ impl Flow {
             spawned: false,
             daemon: None,
             result: None,
+            rt_table: None,
             updated_ms: now.wall_ms,
             stored: false,
             nodes: Vec::new(),

@@ -6,6 +6,7 @@ use dora_protocol::{
     DataflowId,
     control::{ControlReply, DataflowResult, DataflowStatus, Event, NodeStatus},
     daemon_link::{DaemonCommand, DataflowRecord},
+    rt::RtTable,
 };
 
 use super::{
@@ -151,6 +152,7 @@ impl State {
         flow.last_recovery = Some(self.now.mono);
         flow.status = DataflowStatus::Pending;
         flow.spawned = false;
+        flow.rt_table = None;
         flow.nodes.clear();
         flow.daemon = self.daemons.get(&link).map(|daemon| daemon.id.clone());
         tracing::warn!("{} was lost by its daemon and is started again", flow.shown());
@@ -190,8 +192,15 @@ impl State {
     }
 
     /// Every node is ready, or it came to nothing.
-    pub(super) fn spawn_result(&mut self, id: DataflowId, result: Result<(), String>) {
+    pub(super) fn spawn_result(
+        &mut self,
+        id: DataflowId,
+        result: Result<(), String>,
+        rt_table: Option<RtTable>,
+    ) {
         let Some(flow) = self.flows.get_mut(&id).filter(|flow| !flow.status.has_ended()) else { return };
+        // A report of what runs does not tell it again.
+        flow.rt_table = rt_table.or(flow.rt_table.take());
         match result {
             Err(error) => self.finish(id, DataflowResult { error: Some(error), nodes: Vec::new() }, true),
             Ok(()) => {

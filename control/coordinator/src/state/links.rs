@@ -111,8 +111,8 @@ impl State {
                 }
             }
             DaemonEvent::Exit => self.daemon_ended(link, &known),
-            DaemonEvent::SpawnResult { dataflow_id, result } if self.owns(&known, dataflow_id) => {
-                self.spawn_result(dataflow_id, result);
+            DaemonEvent::SpawnResult { dataflow_id, result, rt_table } if self.owns(&known, dataflow_id) => {
+                self.spawn_result(dataflow_id, result, rt_table);
             }
             DaemonEvent::AllNodesFinished { dataflow_id, result } if self.owns(&known, dataflow_id) => {
                 self.finish(dataflow_id, result, true);

@@ -89,7 +89,7 @@ impl State {
             flow.due = self.limits.spawn_result.map(|within| Due::Spawn(now.mono + within));
         }
         if reported.spawned && !may_be_stopping {
-            self.spawn_result(id, Ok(()));
+            self.spawn_result(id, Ok(()), None);
         }
         let theirs = StoredParameters { sequence: reported.parameter_sequence, values: reported.parameters };
         self.catch_up(link, id, theirs);

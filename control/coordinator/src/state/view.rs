@@ -38,6 +38,7 @@ impl Flow {
             working_dir: self.record.working_dir.clone(),
             changes: self.record.changes.clone(),
             result: self.result.clone(),
+            rt_table: self.rt_table.clone(),
         }
     }
 }

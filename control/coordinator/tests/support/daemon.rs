@@ -290,7 +290,7 @@ impl World {
                 let nodes = running.running_nodes.clone();
                 self.running.insert(dataflow_id, (running, *dataflow));
                 let ready = vec![
-                    DaemonEvent::SpawnResult { dataflow_id, result: Ok(()) },
+                    DaemonEvent::SpawnResult { dataflow_id, result: Ok(()), rt_table: None },
                     DaemonEvent::NodeMetrics { dataflow_id, nodes },
                 ];
                 (done, if self.slow_start { Vec::new() } else { ready })

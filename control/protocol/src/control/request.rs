@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(doc)]
 use super::{ControlReply, DORA_VERSION, Event, MAX_PARAM_KEY, MAX_PARAM_VALUE};
-use crate::{DataId, DataflowId, NodeId, OperatorId, log::LogLevel};
+use crate::{DataId, DataflowId, NodeId, OperatorId, log::LogLevel, rt::RtRequest};
 
 /// What may be asked of the coordinator. Names and fields are those of the control protocol; what is ours says so.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -275,6 +275,9 @@ pub struct StartRequest {
     /// Switch topic inspection on.
     #[serde(default)]
     pub debug: bool,
+    /// Ours: real-time set-up of this dataflow; `None` = as its daemon does it.
+    #[serde(default)]
+    pub rt: Option<RtRequest>,
     /// Instead of what the descriptor says.
     #[serde(default)]
     pub exit_when_nodes_finish: Option<bool>,

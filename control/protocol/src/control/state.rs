@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{DataflowId, NodeId};
+use crate::{DataflowId, NodeId, rt::RtTable};
 
 /// One row of `dora list`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,6 +88,10 @@ pub struct DataflowInfo {
     pub changes: Vec<String>,
     /// When it has ended.
     pub result: Option<DataflowResult>,
+    /// Ours: what its real-time set-up came to when it was started, also when that is why it was refused. A coordinator that was
+    /// restarted since does not know it any more.
+    #[serde(default)]
+    pub rt_table: Option<RtTable>,
 }
 
 /// How a dataflow ended.

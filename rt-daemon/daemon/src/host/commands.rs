@@ -3,7 +3,7 @@
 //! A command for a dataflow becomes an entry in the queue of its supervisor. What has an answer is waited for by a task, so
 //! that no command waits for another one's dataflow.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use dora_protocol::{
     DataflowId,
@@ -38,7 +38,7 @@ pub(super) struct Applied {
     flow: DataflowId,
     record: DataflowRecord,
     nodes: Vec<dora_protocol::NodeId>,
-    claimed: std::collections::BTreeSet<usize>,
+    claimed: BTreeSet<usize>,
     answer_to: (Outgoing, Uuid),
     outcome: Result<Vec<String>, String>,
 }
@@ -130,19 +130,17 @@ impl Host {
         if self.ending.is_some() {
             return Err("the daemon is ending".to_owned());
         }
+        let rt = record.rt.map_or(self.options.rt, RtMode::from);
         let options = RunOptions {
             id: Some(id),
             params: parameters.clone(),
-            rt: self.options.rt,
+            rt,
             allow_shell_nodes: self.options.allow_shell_nodes,
             uv: record.uv,
             listener: Some(self.listener.clone()),
             ..RunOptions::default()
         };
-        let claimed = match self.options.rt {
-            RtMode::Off => Default::default(),
-            RtMode::Strict | RtMode::BestEffort => cores::claimed(&dataflow),
-        };
+        let claimed = claimed(rt, &dataflow);
         let voice = Voice {
             id,
             daemon: self.id.to_string(),
@@ -152,7 +150,17 @@ impl Host {
         let control = Launch { dataflow, options, cores: self.cores.clone(), voice }
             .start()
             .map_err(|error| format!("failed to start a thread for the dataflow: {error}"))?;
-        let flow = Flow { record, parameters, sequence, claimed, spawned: false, stopping: false, control };
+        let flow = Flow {
+            record,
+            parameters,
+            sequence,
+            rt,
+            rt_table: None,
+            claimed,
+            spawned: false,
+            stopping: false,
+            control,
+        };
         self.flows.insert(id, flow);
         self.keep_off_claimed_cores();
         Ok(DaemonReply::Done)
@@ -180,10 +188,8 @@ impl Host {
         let (reply, answer) = oneshot::channel();
         let Change { dataflow, record, replace, grace } = change;
         let nodes = dataflow.nodes.iter().map(|node| node.id.clone()).collect();
-        let claimed = match self.options.rt {
-            RtMode::Off => Default::default(),
-            RtMode::Strict | RtMode::BestEffort => cores::claimed(&dataflow),
-        };
+        let rt = self.flows.get(&flow).map_or(RtMode::Off, |flow| flow.rt);
+        let claimed = claimed(rt, &dataflow);
         let control = Control::Apply { dataflow: Box::new(dataflow), replace, grace, reply };
         if let Err(error) = self.flow(flow).and_then(|flow| give(flow, control)) {
             return Some(Err(error));
@@ -273,6 +279,14 @@ struct Change {
     record: DataflowRecord,
     replace: Vec<dora_protocol::NodeId>,
     grace: Option<Duration>,
+}
+
+/// Cores that this thread has to leave to a dataflow.
+fn claimed(rt: RtMode, dataflow: &Dataflow) -> BTreeSet<usize> {
+    match rt {
+        RtMode::Off => BTreeSet::new(),
+        RtMode::Strict | RtMode::BestEffort => cores::claimed(dataflow),
+    }
 }
 
 /// Puts a request into the queue of a dataflow.

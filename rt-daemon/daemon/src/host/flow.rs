@@ -29,7 +29,7 @@ use super::log_queue::LogQueue;
 use crate::{
     control::Control,
     error::sentence,
-    options::{RunEvent, RunOptions},
+    options::{RtMode, RunEvent, RunOptions},
     report::{RtTable, RunReport},
 };
 
@@ -41,6 +41,8 @@ const BATCH: usize = 256;
 /// Something that happened to a dataflow.
 #[derive(Debug)]
 pub(super) enum FlowEvent {
+    /// What its real-time set-up came to; before it starts, or is refused.
+    RtTable(RtTable),
     /// Every node is ready, messages flow.
     Started,
     /// It is over: its report, or why it could not be started at all.
@@ -54,6 +56,9 @@ pub(super) struct Flow {
     pub(super) parameters: Parameters,
     /// Of the last change of a parameter that was carried out.
     pub(super) sequence: u64,
+    /// Its own mode, or else the daemon's.
+    pub(super) rt: RtMode,
+    pub(super) rt_table: Option<RtTable>,
     /// Cores that its real-time nodes claim.
     pub(super) claimed: BTreeSet<usize>,
     pub(super) spawned: bool,
@@ -142,7 +147,10 @@ impl Voice {
                     );
                     self.events.send((self.id, FlowEvent::Started)).unwrap_or_default();
                 }
-                RunEvent::RtTable(table) => self.say_table(&table),
+                RunEvent::RtTable(table) => {
+                    self.say_table(&table);
+                    self.events.send((self.id, FlowEvent::RtTable(table))).unwrap_or_default();
+                }
             }
         }
     }

@@ -20,7 +20,11 @@ use dora_protocol::{
     },
 };
 use futures::{Sink, SinkExt, Stream, StreamExt};
-use tokio::{net::TcpStream, sync::mpsc, time::timeout};
+use tokio::{
+    net::TcpStream,
+    sync::mpsc,
+    time::{Instant, timeout},
+};
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
     tungstenite::{
@@ -40,6 +44,13 @@ use super::{
 
 /// For the TCP connection, for the upgrade, and for the answer to `Register`.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A frame with so many lines is followed by a pause.
+const MANY_LINES: usize = 128;
+/// Or with so much text.
+const MANY_BYTES: usize = 64 << 10;
+/// So some 50 000 lines can be shown per second.
+const PAUSE: Duration = Duration::from_millis(10);
 
 const ENDS: &str = "the daemon ends";
 
@@ -218,6 +229,7 @@ async fn pump(
     let writing = async {
         // The status report.
         let mut next = outgoing.recv().await;
+        let mut pause_until = Instant::now();
         while let Some(frame) = next {
             match timeout(COORDINATOR_SILENT_AFTER, send(&mut sink, &frame)).await {
                 Ok(Ok(())) => {}
@@ -227,7 +239,10 @@ async fn pump(
             next = tokio::select! {
                 biased;
                 frame = outgoing.recv() => frame,
-                event = logs.next() => Some(event_frame(Some(daemon_id), event)),
+                event = logs_after(pause_until, logs) => {
+                    pause_until = Instant::now() + pause_after(&event);
+                    Some(event_frame(Some(daemon_id), event))
+                }
             };
         }
         // The host says no more. A coordinator that does not wait for the farewell notices all the same.
@@ -252,6 +267,28 @@ async fn pump(
     tokio::select! {
         why = writing => why,
         why = reading => why,
+    }
+}
+
+/// The next lines, and not before `begin`.
+async fn logs_after(begin: Instant, logs: &LogQueue) -> DaemonEvent {
+    if begin > Instant::now() {
+        tokio::time::sleep_until(begin).await;
+    }
+    logs.next().await
+}
+
+/// Behind a frame full of lines there are more, maybe without end: what else this thread and the coordinator have to do comes
+/// between them.
+fn pause_after(event: &DaemonEvent) -> Duration {
+    match event {
+        DaemonEvent::Log { messages, .. }
+            if messages.len() >= MANY_LINES
+                || messages.iter().map(|line| line.message.len()).sum::<usize>() >= MANY_BYTES =>
+        {
+            PAUSE
+        }
+        _ => Duration::ZERO,
     }
 }
 

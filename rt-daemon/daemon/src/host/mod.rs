@@ -12,8 +12,10 @@
 
 mod backoff;
 mod commands;
+mod connection;
 mod core;
 mod counters;
+mod events;
 mod flow;
 mod link;
 mod log_files;

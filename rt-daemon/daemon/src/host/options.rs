@@ -21,7 +21,7 @@ pub struct HostOptions {
     pub listen: PathBuf,
     /// What the placement of nodes may ask for.
     pub labels: BTreeMap<String, String>,
-    /// Real-time mode of all dataflows.
+    /// Real-time mode of this process, and of dataflows that were started without one of their own.
     pub rt: RtMode,
     /// Start `path: shell` nodes.
     pub allow_shell_nodes: bool,

@@ -208,7 +208,9 @@ impl Connection {
         let command = spawn_command(id, crate::support::dataflow(nodes, folder), &record);
         assert_eq!(self.ask(command).await, Ok(DaemonReply::Done));
         let spawned = self.event(|event| match event {
-            DaemonEvent::SpawnResult { dataflow_id, result } if *dataflow_id == id => Some(result.clone()),
+            DaemonEvent::SpawnResult { dataflow_id, result, .. } if *dataflow_id == id => {
+                Some(result.clone())
+            }
             _ => None,
         });
         assert_eq!(spawned.await, Ok(()));

@@ -1,6 +1,7 @@
 //! The real `dora` on descriptors, with the operators of the tests.
 
 use std::{
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -49,11 +50,17 @@ pub(crate) fn run(nodes: &str) -> Ended {
 
 /// Runs a descriptor where it lies.
 pub(crate) fn run_file(file: &Path) -> Ended {
+    run_file_in(file, &[])
+}
+
+/// The same, with more variables in the environment.
+pub(crate) fn run_file_in(file: &Path, environment: &[(&str, &OsStr)]) -> Ended {
     let mut command = Command::new(built().join("dora"));
     command.args(["run", "--stop-after", "60s"]).arg(file).current_dir(file.parent().unwrap());
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("DORA_")) {
         command.env_remove(name);
     }
+    command.envs(environment.iter().copied());
     let output = command.output().expect("dora starts");
     let text =
         [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();

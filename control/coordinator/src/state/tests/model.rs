@@ -203,7 +203,11 @@ impl Daemon {
         let Some(runs) = self.running.get_mut(&id).filter(|runs| !runs.spawned) else { return };
         runs.spawned = true;
         if self.link.is_some() {
-            self.says.push_back(Said::Event(DaemonEvent::SpawnResult { dataflow_id: id, result: Ok(()) }));
+            self.says.push_back(Said::Event(DaemonEvent::SpawnResult {
+                dataflow_id: id,
+                result: Ok(()),
+                rt_table: None,
+            }));
         }
     }
 }

@@ -17,6 +17,11 @@ fn address(data: &DoraArray) -> i64 {
     data.as_array().to_data().buffers()[0].as_ptr().addr() as i64
 }
 
+fn crash() {
+    // SAFETY: none; this is the crash that the test asks for.
+    unsafe { std::ptr::null_mut::<u8>().write_volatile(1) }
+}
+
 impl DoraOperator for ForTests {
     fn on_event(
         &mut self,
@@ -51,6 +56,23 @@ impl DoraOperator for ForTests {
                 return Ok(DoraStatus::Stop);
             }
             "three" => sender.send("out", self.events)?,
+            "twelve" => {
+                sender.send("out", self.events)?;
+                if self.events == 12 {
+                    return Ok(DoraStatus::Stop);
+                }
+            }
+            "thirds_crash" => {
+                let number = i64::try_from(data).map_err(|error| error.to_string())?;
+                if number % 3 == 0 {
+                    crash();
+                }
+                sender.forward("out", data.clone())?;
+            }
+            "note" => {
+                let number = i64::try_from(data).map_err(|error| error.to_string())?;
+                println!("says: heard {number}");
+            }
             "end" => return Ok(DoraStatus::StopAll),
             "undeclared" => {
                 sender.send("nobody", 1)?;
@@ -59,8 +81,7 @@ impl DoraOperator for ForTests {
             }
             "fail" => return Err("this is how it fails".into()),
             "panic" => panic!("this is how it panics"),
-            // SAFETY: none; this is the crash that the test asks for.
-            "crash" => unsafe { std::ptr::null_mut::<u8>().write_volatile(1) },
+            "crash" => crash(),
             other => return Err(format!("there is nothing to do for `{other}`")),
         }
         Ok(DoraStatus::Continue)

@@ -2,17 +2,21 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, test_kill_process};
 
+use serde_json::Value;
+
 use crate::support::{Ended, Project};
 
+/// Begins each line that a node prints for its test.
+pub(crate) const SAYS: &str = "says: ";
 /// Nothing takes so long, also on a machine that does ten other things.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -64,6 +68,29 @@ impl Pair {
         ended.out
     }
 
+    /// One JSON document on stdout.
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.good(args)).expect("one JSON document")
+    }
+
+    /// One JSON object per line.
+    pub(crate) fn lines(&self, args: &[&str]) -> Vec<Value> {
+        self.good(args).lines().map(|line| serde_json::from_str(line).expect("a JSON object")).collect()
+    }
+
+    pub(crate) fn spawn(&self, args: &[&str]) -> Child {
+        self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("dora starts")
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        fs::write(self.project.path(name), text).expect("a file");
+    }
+
+    /// Waits until a node of the dataflow has printed this.
+    pub(crate) fn wait_for_line(&self, dataflow: &str, text: &str) {
+        wait(&format!("`{text}` in the logs"), || self.good(&["logs", dataflow]).contains(text));
+    }
+
     /// Starts `flow.yml` under this name; returns when all its nodes are ready.
     pub(crate) fn start(&self, name: &str) {
         self.good(&["start", "flow.yml", "--detach", "--name", name]);
@@ -71,12 +98,8 @@ impl Pair {
 
     /// The rows of `dora list` that stay the same while nothing happens: UUID, name, status, number of nodes.
     pub(crate) fn list(&self) -> Vec<String> {
-        let rows = self.good(&["list", "--format", "json"]);
-        let row = |line: &str| {
-            let row: serde_json::Value = serde_json::from_str(line).expect("a JSON object");
-            format!("{} {} {} {}", row["uuid"], row["name"], row["status"], row["nodes"])
-        };
-        rows.lines().map(row).collect()
+        let row = |row: &Value| format!("{} {} {} {}", row["uuid"], row["name"], row["status"], row["nodes"]);
+        self.lines(&["list", "--format", "json"]).iter().map(row).collect()
     }
 
     /// A file in `~/.dora` of this pair: `daemon`, `lock`.
@@ -106,7 +129,17 @@ impl Pair {
     /// Every line that nodes of a dataflow have said for their test.
     pub(crate) fn said(&self, dataflow: &str) -> Vec<String> {
         let logs = self.good(&["logs", dataflow, "--all-nodes"]);
-        logs.lines().filter_map(|line| Some(line.split_once(crate::SAYS)?.1.to_owned())).collect()
+        logs.lines().filter_map(|line| Some(line.split_once(SAYS)?.1.to_owned())).collect()
+    }
+
+    /// The processes of all nodes that run, as `dora node list` knows them.
+    pub(crate) fn pids_of_running(&self) -> Vec<Pid> {
+        let nodes = self.lines(&["node", "list", "-f", "json"]);
+        let pid = |node: &Value| match &node["pid"] {
+            Value::String(pid) => Pid::from_raw(pid.parse().ok()?),
+            pid => Pid::from_raw(i32::try_from(pid.as_i64()?).ok()?),
+        };
+        nodes.iter().filter_map(pid).collect()
     }
 
     /// The process ids that nodes of a dataflow have said.
@@ -118,8 +151,12 @@ impl Pair {
 
 impl Drop for Pair {
     fn drop(&mut self) {
-        // Fails when the test has ended them itself.
-        self.dora(&["down", "--force"]);
+        let runs = TcpStream::connect(self.address()).is_ok();
+        let down = self.dora(&["down", "--force"]);
+        // There may be nothing left when the test has ended them itself.
+        if runs && !thread::panicking() {
+            assert_eq!(down.code, Some(0), "{down:?}");
+        }
     }
 }
 
