@@ -16,6 +16,12 @@
 //! and the sleep of a sender whose `backpressure` reader is full. Whatever the other process can write is
 //! checked before use; garbage ends in [`EdgeError::Corrupt`] on that edge.
 
+// What ends the process ends a robot: each place has to say, as an expectation, why it is impossible.
+#![cfg_attr(
+    not(any(test, loom)),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)
+)]
+
 pub mod arena;
 mod bits;
 pub mod clock;

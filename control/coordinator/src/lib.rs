@@ -9,6 +9,9 @@
 //! It owns names and intentions; what runs is the daemons' to say (`docs/decisions/0009-control-plane.md`). A coordinator may be killed at any moment:
 //! dataflows go on, and the next one has its knowledge from the store and from the reports of the daemons.
 
+// What ends the process ends a robot: each place has to say, as an expectation, why it is impossible.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable))]
+
 mod admission;
 mod auth;
 mod descriptor;

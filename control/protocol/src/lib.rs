@@ -4,6 +4,9 @@
 //! (which are told their part of it over a Unix socket, [`node_link`]), the coordinator and its clients ([`control`]) and the coordinator
 //! and its daemons ([`daemon_link`]). Nothing here knows of shared memory, Arrow, tokio or YAML.
 
+// What ends the process ends a robot: each place has to say, as an expectation, why it is impossible.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable))]
+
 pub mod control;
 pub mod daemon_link;
 pub mod dataflow;

@@ -180,14 +180,16 @@ impl<'a, T> Half<'a, T> {
 
 impl<T> std::ops::Deref for Half<'_, T> {
     type Target = T;
+    #[cfg_attr(not(test), expect(clippy::unreachable, reason = "checked when the turn began"))]
     fn deref(&self) -> &T {
-        self.0.as_ref().unwrap_or_else(|| unreachable!("checked when the turn began"))
+        self.0.as_ref().unwrap_or_else(|| unreachable!())
     }
 }
 
 impl<T> std::ops::DerefMut for Half<'_, T> {
+    #[cfg_attr(not(test), expect(clippy::unreachable, reason = "checked when the turn began"))]
     fn deref_mut(&mut self) -> &mut T {
-        self.0.as_mut().unwrap_or_else(|| unreachable!("checked when the turn began"))
+        self.0.as_mut().unwrap_or_else(|| unreachable!())
     }
 }
 

@@ -24,6 +24,9 @@
 //! The functions are called from C and say in `node_api.h` what they do; here their comments say what is not seen from
 //! there.
 
+// What ends the process ends a robot: each place has to say, as an expectation, why it is impossible.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable))]
+
 mod arrow;
 mod context;
 mod event;

@@ -36,6 +36,9 @@
 //!
 //! Features: `arrow-v59` shows the Arrow types behind [`DoraArray`] and exports that crate as `arrow_v59`.
 
+// What ends the process ends a robot: each place has to say, as an expectation, why it is impossible.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable))]
+
 pub mod abi;
 mod event;
 #[doc(hidden)]

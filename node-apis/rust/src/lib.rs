@@ -28,6 +28,9 @@
 //! always there. `arrow-v59` shows the Arrow types behind [`DoraArray`] and exports that crate as `arrow_v59`.
 //! `arrow-files` lets tests read Arrow IPC files, and adds `arrow_utils`.
 
+// What ends the process ends a robot: each place has to say, as an expectation, why it is impossible.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable))]
+
 #[cfg(feature = "arrow-files")]
 pub mod arrow_utils;
 mod backend;

@@ -9,6 +9,9 @@
 //!           node_link (sockets) · logs (pipes) · pidfds · pool (status pages, by a real-time thread)
 //! ```
 
+// What ends the process ends a robot: each place has to say, as an expectation, why it is impossible.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable))]
+
 mod apply;
 mod assemble;
 mod change;

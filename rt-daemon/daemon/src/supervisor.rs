@@ -145,10 +145,9 @@ impl Supervisor {
                 },
                 () = pool::has_told(self.pool.as_ref()), if self.pool.is_some() => self.take_excesses(),
                 () = sleep_until(due), if due.is_some() => self.carry_out_dues(Instant::now()),
-                fact = facts.recv() => match fact {
-                    Some(fact) => self.take(fact),
-                    None => unreachable!("the supervisor holds a sender of its own queue"),
-                },
+                // Never closed: the supervisor holds a sender of its own queue.
+                Some(fact) = facts.recv() => self.take(fact),
+                else => break,
             }
         }
         self.refuse_requests("the dataflow has ended");

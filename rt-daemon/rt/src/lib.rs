@@ -15,6 +15,9 @@
 //! 3. A full ring never stops a worker: a lost event is counted, and a plan that cannot go up keeps the next command
 //!    waiting, not the watches.
 
+// What ends the process ends a robot: each place has to say, as an expectation, why it is impossible.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable))]
+
 mod clock;
 mod executor;
 mod mailbox;

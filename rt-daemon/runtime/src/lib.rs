@@ -13,6 +13,9 @@
 //!
 //! Python operators run in a process of the Python package, see `dora.start_runtime`.
 
+// What ends the process ends a robot: each place has to say, as an expectation, why it is impossible.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable))]
+
 mod config;
 mod crash;
 mod error;
