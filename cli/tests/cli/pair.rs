@@ -107,6 +107,11 @@ impl Pair {
         self.project.path("home").join(".dora").join(format!("{stem}-{}.{extension}", self.port))
     }
 
+    /// What the daemon has said.
+    pub(crate) fn daemon_log(&self) -> String {
+        fs::read_to_string(self.file("daemon", "log")).unwrap_or_default()
+    }
+
     /// The running daemon.
     pub(crate) fn daemon(&self) -> Pid {
         let pid = fs::read_to_string(self.file("daemon", "lock")).expect("the lock of the daemon");

@@ -173,7 +173,8 @@ fn second_interrupt_ends_a_node_that_does_not_listen_and_is_success() {
     let mut running = Running::start(&project);
     running.signal(Signal::INT);
     // Two signals of one kind at once are one signal: the second is for after dora has acted on the first.
-    let stopping = running.lines.by_ref().map_while(Result::ok).find(|line| line.contains("[dora]"));
+    let stopping =
+        running.lines.by_ref().map_while(Result::ok).find(|line| line.contains("stopping all nodes"));
     assert!(stopping.is_some(), "dora says what it does about the first interrupt");
     running.signal(Signal::INT);
     let ended = running.end();

@@ -13,6 +13,7 @@ mod socket;
 mod wiring;
 
 use std::{
+    io::ErrorKind,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
@@ -152,7 +153,11 @@ fn handshake(
     let broken = |what: String| NodeError::Connection(format!("handshake with the daemon: {what}"));
     for word in first.iter().chain([&hello]) {
         let body = serde_json::to_vec(word).map_err(|e| broken(e.to_string()))?;
-        fdpass::send_frame(socket.as_fd(), &body, &[]).map_err(|e| broken(e.to_string()))?;
+        match fdpass::send_frame(socket.as_fd(), &body, &[]) {
+            // It has hung up before we were done: why, it has said.
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => break,
+            sent => sent.map_err(|e| broken(e.to_string()))?,
+        }
     }
     let mut descriptors = Vec::new();
     loop {

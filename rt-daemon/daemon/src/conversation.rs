@@ -201,6 +201,12 @@ impl Supervisor {
             format!("node `{id}` {what}; it is disconnected and ended"),
         );
         let state = &mut self.nodes[node];
+        // While it waits for its wiring it can still be told.
+        if state.phase <= Phase::Connected
+            && let Some(link) = &state.link
+        {
+            link.send(ToNode::Refused { reason: format!("it {what}") }.into());
+        }
         state.cause.get_or_insert(Cause::Garbage(what));
         state.link = None;
         state.deaf = true;

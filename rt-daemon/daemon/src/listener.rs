@@ -34,6 +34,7 @@ use tokio::{
     net::{UnixListener, UnixStream},
     sync::mpsc,
     task::AbortHandle,
+    time::timeout,
 };
 
 use crate::supervisor::Fact;
@@ -67,12 +68,13 @@ struct Entry {
     door: mpsc::Sender<Fact>,
 }
 
-/// Somebody who wants to take a place.
+/// Somebody who wants to take a place. Is told why when it is dropped without one.
 #[derive(Debug)]
 pub(crate) struct Guest {
     pub(crate) node: NodeId,
     pub(crate) pid: Option<u32>,
-    pub(crate) socket: OwnedFd,
+    /// Until it is let in or refused.
+    socket: Option<OwnedFd>,
 }
 
 /// A dataflow's entry at the listener; taking it out again when dropped.
@@ -206,8 +208,8 @@ async fn accept_all(listener: UnixListener, registry: Arc<Mutex<Vec<Entry>>>) {
             Ok((stream, _)) => {
                 let registry = registry.clone();
                 tokio::spawn(async move {
-                    // Whoever is silent or hangs up is let go.
-                    drop(tokio::time::timeout(PATIENCE, introduce(stream, &registry)).await);
+                    // Whoever hangs up is let go.
+                    introduce(stream, &registry).await.ok();
                     drop(turn);
                 });
             }
@@ -223,9 +225,12 @@ async fn introduce(mut stream: UnixStream, registry: &Mutex<Vec<Entry>>) -> io::
     if peer.uid() != rustix::process::getuid().as_raw() {
         return refuse(stream, "this daemon belongs to another user".into());
     }
-    let word = match first_word(&mut stream).await {
-        Ok(word) => word,
-        Err(e) => return refuse(stream, format!("this is the socket of a dora daemon, and {e}")),
+    let word = match timeout(PATIENCE, first_word(&mut stream)).await {
+        Ok(Ok(word)) => word,
+        Ok(Err(e)) => return refuse(stream, format!("this is the socket of a dora daemon, and {e}")),
+        Err(_) => {
+            return refuse(stream, format!("the daemon waited {PATIENCE:?} for the node to say its name"));
+        }
     };
     let ToDaemon::Attach { node_id, dataflow_id } = word else {
         return refuse(stream, "the first word on this socket has to be Attach".into());
@@ -235,11 +240,9 @@ async fn introduce(mut stream: UnixStream, registry: &Mutex<Vec<Entry>>) -> io::
         Err(why) => return refuse(stream, why),
     };
     let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok());
-    let socket = OwnedFd::from(stream.into_std()?);
-    let guest = Guest { node: node_id, pid, socket };
-    if let Err(mpsc::error::SendError(Fact::Knocked(guest))) = door.send(Fact::Knocked(guest)).await {
-        guest.refuse("the dataflow has just ended".into());
-    }
+    let socket = Some(OwnedFd::from(stream.into_std()?));
+    // When nobody opens any more it is told so by being dropped.
+    door.send(Fact::Knocked(Guest { node: node_id, pid, socket })).await.ok();
     Ok(())
 }
 
@@ -288,9 +291,26 @@ fn refuse(stream: UnixStream, reason: String) -> io::Result<()> {
 
 impl Guest {
     /// Says why not.
-    pub(crate) fn refuse(self, reason: String) {
-        // Whoever has gone already does not mind.
-        write_refusal(StdStream::from(self.socket), reason).ok();
+    pub(crate) fn refuse(mut self, reason: String) {
+        self.tell(reason);
+    }
+
+    /// The connection, for whoever lets it in; later calls get nothing.
+    pub(crate) fn let_in(&mut self) -> Option<OwnedFd> {
+        self.socket.take()
+    }
+
+    fn tell(&mut self, reason: String) {
+        if let Some(socket) = self.socket.take() {
+            // Whoever has gone already does not mind.
+            write_refusal(StdStream::from(socket), reason).ok();
+        }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.tell("the dataflow has just ended".into());
     }
 }
 

@@ -10,7 +10,7 @@ use dora_daemon::{
 };
 use dora_protocol::{
     dataflow::{Node, NodeKind},
-    node_link::ENV_NODE_CONFIG,
+    node_link::{ENV_NODE_CONFIG, ToNode},
 };
 use support::{
     NodeExt, Outcome, ROLE,
@@ -195,13 +195,22 @@ fn garbage_and_silence_at_the_door_cost_nothing() {
                 _ => {}
             }
             if n % 10 == 3 {
-                silent.push(stream);
+                silent.push((n, stream));
             }
         }
         let mut child = guest(&path);
         driver.next_line("b", |line| line == "read in d 1000").await;
         child.kill().unwrap();
         child.wait().unwrap();
+        // Everybody is told why.
+        for (n, stream) in silent {
+            let told = tokio::task::spawn_blocking(move || support::node::hear(&stream.into()));
+            let why = if n % 4 == 3 { "say its name" } else { "no message of its protocol" };
+            match told.await.unwrap() {
+                Some((ToNode::Refused { reason }, _)) => assert!(reason.contains(why), "{n}: {reason}"),
+                other => panic!("{n}: {other:?}"),
+            }
+        }
         driver.stop();
         driver
     });
