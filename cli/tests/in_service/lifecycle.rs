@@ -69,14 +69,13 @@ fn nodes_are_listed_restarted_and_stopped_and_their_metrics_are_known() {
 
     let before = node("ticker")["pid"].clone();
     assert_eq!(pair.good(&["node", "restart", "ticker"]), "node `ticker` restarted\n");
-    wait("the new process", || {
-        let after = node("ticker");
-        after["status"] == "Running" && after["restarts"] == "1" && after["pid"] != before
-    });
+    let after = node("ticker");
+    assert!(after["restarts"] == "1" && after["pid"] != before, "what was done is known at once: {after}");
+    wait("the start of the new process", || node("ticker")["status"] == "Running");
     assert!(!pair.good(&["logs", "robot", "listener"]).contains("a is closed"), "readers see nothing of it");
 
     assert_eq!(pair.good(&["node", "stop", "listener"]), "node `listener` stopped\n");
-    wait("the state of the node", || node("listener")["status"] == "Stopped");
+    assert_eq!(node("listener")["status"], "Stopped", "this, too");
     for command in
         [&["node", "stop", "nobody"][..], &["node", "info", "nobody"], &["node", "restart", "nobody"]]
     {

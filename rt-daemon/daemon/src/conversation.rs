@@ -41,7 +41,7 @@ impl Supervisor {
                 state.setup = setup;
                 state.main_tid = Some(main_tid);
                 state.clear_due(|due| matches!(due, Due::Startup(_)));
-                self.warn_of_refusals(node);
+                self.check_late_comer(node);
                 // An understudy goes when it has its place.
                 if let Some(epoch_ns) = self.epoch_ns
                     && self.nodes[node].role == Role::Member

@@ -50,16 +50,31 @@ impl Supervisor {
         self.decide(asked)
     }
 
-    /// A process that came when the dataflow was running is not refused any more; what it did not get is told.
-    pub(crate) fn warn_of_refusals(&mut self, node: usize) {
-        if self.options.rt == RtMode::Off || !self.nodes[node].late {
+    /// Reads back a process that came when the dataflow was running. It is not refused any more: what it did not get is
+    /// told, and the table shows it instead of the process before.
+    pub(crate) fn check_late_comer(&mut self, node: usize) {
+        let state = &self.nodes[node];
+        let Some(pid) = state.speaker.or(state.pid).filter(|_| self.options.rt != RtMode::Off && state.late)
+        else {
             return;
-        }
-        let id = self.dataflow.nodes[node].id.clone();
-        let refused = self.nodes[node].setup.iter().filter_map(|step| refused_step(id.as_str(), step));
-        for text in refused.map(|problem| sentence(&problem)).collect::<Vec<_>>() {
+        };
+        let description = &self.dataflow.nodes[node];
+        let id = description.id.clone();
+        let wish = Wish::of_node(description, state.main_tid);
+        let mut rows = Vec::new();
+        let problems = match read_back(pid) {
+            Ok((threads, process)) => missing(&wish, &state.setup, &threads, &process, &mut rows),
+            Err(e) => vec![problem(wish.who, "read-back", e.to_string(), None)],
+        };
+        for text in problems.iter().map(sentence).collect::<Vec<_>>() {
             self.display.system(LogLevel::Warn, Some(&id), text.clone());
             self.warnings.push(text);
+        }
+        if let Some(table) = &mut self.rt_table {
+            table.threads.retain(|row| row.node != id.as_str());
+            table.threads.extend(rows);
+            table.problems.retain(|found| found.node != id.as_str());
+            table.problems.extend(problems);
         }
     }
 

@@ -8,6 +8,7 @@ use dora_daemon::{
 };
 use dora_protocol::{
     node_link::ToDaemon,
+    policy::RestartPolicy,
     rt::{RtSettings, SchedPolicy, SetupStep, WaitPolicy},
 };
 use support::{
@@ -23,6 +24,7 @@ fn plays_its_role() {
     println!("{}", support::BEGIN);
     let node = TestNode::connect_only();
     println!("told of rt: {}", node.setup.rt.is_some());
+    let is_first = node.setup.run.restart_count == 0;
     let refused = SetupStep {
         what: "scheduling fifo 80".into(),
         failed: Some("EPERM".into()),
@@ -31,8 +33,15 @@ fn plays_its_role() {
     let (node, _) = node.ready(match role.as_str() {
         "is refused" => vec![refused],
         "asks" => vec![ask()],
+        "asks once" if is_first => vec![ask()],
         _ => Vec::new(),
     });
+    if role == "asks once" {
+        if is_first {
+            std::process::exit(3);
+        }
+        println!("main thread {}", rustix::thread::gettid().as_raw_nonzero());
+    }
     say(&node.socket, &ToDaemon::Done);
     std::process::exit(0);
 }
@@ -124,6 +133,24 @@ fn a_node_that_says_nothing_but_has_nothing_is_found_out() {
     let error = outcome.result.as_ref().unwrap_err().to_string();
     assert!(error.contains("controller: scheduling"), "{error}");
     assert_eq!(outcome.printed("controller")[0], "told of rt: true");
+}
+
+#[test]
+fn a_process_that_comes_back_with_less_is_found_out_too() {
+    let mut node = controller("asks once");
+    node.restart.policy = RestartPolicy::OnFailure;
+    node.restart.max_restarts = 1;
+    let outcome = run(vec![node], options(RtMode::BestEffort));
+    let report = outcome.report();
+    assert_eq!((report.failure(), report.nodes[0].restarts), (None, 1));
+    let last = report.warnings.last().unwrap();
+    assert!(last.contains("controller") && last.contains("has OTHER 0"), "{:?}", report.warnings);
+    let table = report.rt_table.as_ref().unwrap();
+    let problems: Vec<_> = table.problems.iter().filter(|p| p.node == "controller").collect();
+    assert_eq!(problems.len(), 1, "those of the process that is there: {problems:?}");
+    let main: Vec<_> = table.threads.iter().filter(|t| t.node == "controller" && t.ok.is_some()).collect();
+    let tid = outcome.printed("controller").last().unwrap().replace("main thread ", "");
+    assert!(main.len() == 1 && main[0].tid.to_string() == tid && main[0].ok == Some(false), "{main:?}");
 }
 
 #[test]

@@ -33,14 +33,20 @@ use crate::{
 
 type Outcome = Result<DaemonReply, String>;
 
-/// A change of a dataflow that its supervisor has answered.
-pub(super) struct Applied {
+/// What the supervisor of a dataflow has answered, and how the dataflow is since.
+pub(super) struct Answered {
+    snapshots: Snapshots,
+    answer_to: (Outgoing, Uuid),
+    outcome: Outcome,
+    changed: Option<Changed>,
+}
+
+/// The dataflow that a change makes.
+struct Changed {
     flow: DataflowId,
     record: DataflowRecord,
     nodes: Vec<dora_protocol::NodeId>,
     claimed: BTreeSet<usize>,
-    answer_to: (Outgoing, Uuid),
-    outcome: Result<Vec<String>, String>,
 }
 
 impl Host {
@@ -176,12 +182,9 @@ impl Host {
         meaning: impl FnOnce(T) -> DaemonReply + Send + 'static,
     ) -> Option<Outcome> {
         let (reply, answer) = oneshot::channel();
-        if let Err(error) = self.flow(flow).and_then(|flow| give(flow, control(reply))) {
-            return Some(Err(error));
-        }
-        let link = link.clone();
-        tokio::spawn(async move { link.answer(id, waited_for(answer).await.map(meaning)) });
-        None
+        self.when_answered(flow, control(reply), (link.clone(), id), None, async move {
+            waited_for(answer).await.map(meaning)
+        })
     }
 
     fn apply(&mut self, link: &Outgoing, id: Uuid, flow: DataflowId, change: Change) -> Option<Outcome> {
@@ -190,29 +193,49 @@ impl Host {
         let nodes = dataflow.nodes.iter().map(|node| node.id.clone()).collect();
         let rt = self.flows.get(&flow).map_or(RtMode::Off, |flow| flow.rt);
         let claimed = claimed(rt, &dataflow);
+        let changed = Changed { flow, record, nodes, claimed };
         let control = Control::Apply { dataflow: Box::new(dataflow), replace, grace, reply };
-        if let Err(error) = self.flow(flow).and_then(|flow| give(flow, control)) {
-            return Some(Err(error));
-        }
-        let (done, answer_to) = (self.done.clone(), (link.clone(), id));
+        self.when_answered(flow, control, (link.clone(), id), Some(changed), async move {
+            waited_for(answer).await.map(|changes| DaemonReply::Applied { changes })
+        })
+    }
+
+    /// Asks a supervisor, and looks at its dataflow when it has answered: whoever asked finds the nodes as they are now.
+    fn when_answered(
+        &mut self,
+        id: DataflowId,
+        control: Control,
+        answer_to: (Outgoing, Uuid),
+        changed: Option<Changed>,
+        answer: impl Future<Output = Outcome> + Send + 'static,
+    ) -> Option<Outcome> {
+        let flow = match self.flow(id).and_then(|flow| give(flow, control).map(|_| flow.control.clone())) {
+            Ok(flow) => flow,
+            Err(error) => return Some(Err(error)),
+        };
+        let done = self.done.clone();
         tokio::spawn(async move {
-            let outcome = waited_for(answer).await;
-            let applied = Applied { flow, record, nodes, claimed, answer_to, outcome };
-            done.send(Done::Applied(Box::new(applied))).unwrap_or_default();
+            let outcome = answer.await;
+            let snapshots = looks::snapshots(vec![(id, flow)]).await;
+            let answered = Answered { snapshots, answer_to, outcome, changed };
+            done.send(Done::Answered(Box::new(answered))).unwrap_or_default();
         });
         None
     }
 
-    /// The record is kept before the coordinator hears of the change.
-    pub(super) fn applied(&mut self, applied: Applied) {
-        let Applied { flow, record, nodes, claimed, answer_to: (link, id), outcome } = applied;
-        if let (Ok(_), Some(flow)) = (&outcome, self.flows.get_mut(&flow)) {
+    /// The record is kept, and the states of the nodes are told, before the coordinator hears of the change.
+    pub(super) fn answered(&mut self, answered: Answered) {
+        let Answered { snapshots, answer_to: (link, id), outcome, changed } = answered;
+        if let (Ok(_), Some(Changed { flow, record, nodes, claimed })) = (&outcome, changed)
+            && let Some(flow) = self.flows.get_mut(&flow)
+        {
             flow.record = record;
             flow.claimed = claimed;
             flow.parameters.retain(|node, _| nodes.contains(node));
             self.keep_off_claimed_cores();
         }
-        link.answer(id, outcome.map(|changes| DaemonReply::Applied { changes }));
+        self.tell_states(&snapshots);
+        link.answer(id, outcome);
     }
 
     /// Keeps the parameters and tells the nodes. What was carried out before is skipped.

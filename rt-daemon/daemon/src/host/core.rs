@@ -43,8 +43,10 @@ pub(super) enum Done {
     Looked(Look),
     /// The state of all dataflows was collected for the status report.
     Collected(Outgoing, Snapshots),
-    /// A change of a dataflow was carried out, or not.
-    Applied(Box<super::commands::Applied>),
+    /// These dataflows were asked how they are.
+    Seen(Snapshots),
+    /// A request to a dataflow was carried out, or not.
+    Answered(Box<super::commands::Answered>),
 }
 
 /// A daemon.
@@ -221,7 +223,8 @@ impl Host {
             }
             // The connection was lost meanwhile.
             Done::Collected(..) => {}
-            Done::Applied(applied) => self.applied(*applied),
+            Done::Seen(snapshots) => self.tell_states(&snapshots),
+            Done::Answered(answered) => self.answered(*answered),
         }
     }
 

@@ -10,7 +10,7 @@ use rt_tuning::sched;
 use super::{
     core::{Done, Host},
     flow::FlowEvent,
-    looks::{self, Look},
+    looks::{self, Look, Snapshots},
 };
 use crate::{cores, report::RunReport};
 
@@ -31,7 +31,12 @@ impl Host {
                 let Some(flow) = self.flows.get_mut(&id) else { return };
                 flow.spawned = true;
                 let rt_table = flow.rt_table.take();
+                let (flows, done) = (vec![(id, flow.control.clone())], self.done.clone());
                 self.event(DaemonEvent::SpawnResult { dataflow_id: id, result: Ok(()), rt_table });
+                // Not later than whoever started it can ask.
+                tokio::spawn(async move {
+                    done.send(Done::Seen(looks::snapshots(flows).await)).unwrap_or_default();
+                });
             }
             FlowEvent::Ended(outcome) => self.flow_ended(id, outcome),
         }
@@ -75,7 +80,12 @@ impl Host {
     pub(super) fn looked(&mut self, look: Look) {
         self.meter = Some(look.meter);
         self.costs = look.costs;
-        for (id, snapshot) in &look.snapshots {
+        self.tell_states(&look.snapshots);
+    }
+
+    /// Tells how the nodes of these dataflows are, and what they cost at the last look.
+    pub(super) fn tell_states(&mut self, snapshots: &Snapshots) {
+        for (id, snapshot) in snapshots {
             if !self.flows.contains_key(id) {
                 continue;
             }
