@@ -98,6 +98,29 @@ fn real_time_of_one_dataflow_is_its_own_and_outlives_restart_coordinator_and_dae
 }
 
 #[test]
+fn what_is_granted_starts_under_strict_and_the_report_keeps_the_proof() {
+    if !has(CapabilitySet::SYS_NICE | CapabilitySet::IPC_LOCK) {
+        println!("skipped: needs CAP_SYS_NICE and CAP_IPC_LOCK");
+        return;
+    }
+    let pair = Pair::up(&arm());
+    let started = pair.good(&["start", "flow.yml", "--name", "arm", "--detach", "--rt"]);
+    let uuid = started.trim_end().rsplit(' ').next().expect("a UUID");
+    pair.wait_for_line("arm", GRANTED);
+    pair.good(&["stop", "arm"]);
+    let file = pair.project.path("out").join(uuid).join("report.json");
+    let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let report: serde_json::Value = serde_json::from_str(&text).expect("one JSON document");
+    assert_eq!((&report["rt"], &report["rt_table"]["problems"]), (&"strict".into(), &serde_json::json!([])));
+    let threads = report["rt_table"]["threads"].as_array().expect("rows");
+    assert!(threads.iter().any(|row| row["node"] == "arm" && row["policy"] == "RR" && row["ok"] == true));
+    assert!(
+        report["timers"].as_array().is_some_and(|timers| !timers.is_empty()),
+        "how late its ticks were: {text}"
+    );
+}
+
+#[test]
 fn what_is_not_granted_refuses_a_strict_start_with_table_reason_and_fix() {
     let pair = pair_without_rights(arm());
     for flags in [&["--detach"][..], &["--attach"]] {

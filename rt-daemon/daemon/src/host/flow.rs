@@ -8,7 +8,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io,
+    fs, io,
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
     pin::pin,
@@ -96,6 +96,7 @@ impl Launch {
 
     fn run(self, requests: mpsc::UnboundedReceiver<Control>) -> Result<RunReport, String> {
         let Self { dataflow, options, cores, voice } = self;
+        let folder = log_folder(&dataflow.working_dir, voice.id);
         // In vain only when a core has just gone offline; then the kernel's choice is as good.
         drop(sched::set_affinity_current(&cores));
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -115,8 +116,14 @@ impl Launch {
             while shown.recv_many(&mut batch, BATCH).await > 0 {
                 voice.pass_on(&mut batch);
             }
-            for warning in outcome.iter().flat_map(|report| &report.warnings) {
-                voice.say(LogLevel::Warn, None, warning.clone());
+            if let Ok(report) = &outcome {
+                for warning in &report.warnings {
+                    voice.say(LogLevel::Warn, None, warning.clone());
+                }
+                if let Err(error) = keep(report, &folder) {
+                    let text = format!("the report could not be kept in {}: {error}", folder.display());
+                    voice.say(LogLevel::Warn, None, text);
+                }
             }
             outcome.map_err(|error| error.to_string())
         })
@@ -190,6 +197,18 @@ impl Voice {
         let text = format!("real-time set-up read back: {got} of {asked} threads have what was asked for");
         self.say(if got == asked { LogLevel::Info } else { LogLevel::Warn }, None, text);
     }
+}
+
+/// Name of the file, beside the logs, with what a dataflow came to.
+const REPORT: &str = "report.json";
+
+/// Keeps what `dora run --report json` would print; there is nobody here who could read it at the end.
+fn keep(report: &RunReport, folder: &Path) -> io::Result<()> {
+    let mut text = serde_json::to_vec_pretty(report)?;
+    text.push(b'\n');
+    let partial = folder.join(format!(".{REPORT}.partial"));
+    fs::write(&partial, text)?;
+    fs::rename(partial, folder.join(REPORT))
 }
 
 /// `<working folder>/out/<dataflow>`
