@@ -101,7 +101,7 @@ def run(environment, programs, load, chosen):
         nodes = [*loop(programs, chosen.core), *load.nodes(folder)]
         flags = [f"--rt={chosen.rt}", "--report", "json", "--stop-after", f"{chosen.seconds}s"]
         running = folder.start(nodes, *flags, quiet=True)
-        load.begin(folder)
+        load.begin(folder, chosen.seconds)
         try:
             folder.finish(running, chosen.seconds + 120)
         finally:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 from pybench import flow
@@ -21,8 +22,8 @@ class Load:
         del folder
         return []
 
-    def begin(self, folder):
-        """The dataflow has been started."""
+    def begin(self, folder, seconds):
+        """The dataflow has been started, and will be stopped not before `seconds` from now."""
 
     def end(self):
         """The dataflow is over."""
@@ -74,7 +75,8 @@ class Control(Load):
         limits = {"max_log_size": "20MB", "max_rotated_files": 1}
         return [{**chatter, **limits, "inputs": {"tick": "dora/timer/secs/3600"}}]
 
-    def begin(self, folder):
+    def begin(self, folder, seconds):
+        del seconds
         command = [str(folder.environment.dora), "validate", str(folder.path / "dataflow.yml")]
         self._over.clear()
         self._validated = 0
@@ -119,13 +121,15 @@ class Restarts(Load):
 
         return [mortal("first", "second"), mortal("second", "first")]
 
-    def begin(self, folder):
+    def begin(self, folder, seconds):
         self._over.clear()
         self._killed = 0
+        # Who is killed while dora stops it has not been stopped well, and the run would say so.
+        last = time.monotonic() + seconds - 0.5
 
         def kill():
             turn = 0
-            while not self._over.wait(0.1):
+            while not self._over.wait(0.1) and time.monotonic() < last:
                 turn += 1
                 note = folder.path / f"{('first', 'second')[turn % 2]}.pid"
                 try:
@@ -161,7 +165,8 @@ class Outside(Load):
     def __init__(self):
         self._processes = []
 
-    def begin(self, folder):
+    def begin(self, folder, seconds):
+        del seconds
         command = [str(folder.environment.programs / "python"), "-c", self._SCRIPT]
         self._processes = [subprocess.Popen(command) for _ in range(2)]
 
