@@ -94,14 +94,15 @@ impl Server {
     /// When the port, the store or the token cannot be had. Nothing was changed then, except that missing folders and files were made.
     pub async fn bind(options: &Options) -> Result<Self, CoordinatorError> {
         let asked = SocketAddr::new(options.interface, options.port);
-        // The port first: a second coordinator should hear of that, not of the store.
+        // Before somebody can connect, who then looks for it.
+        let needs_token = options.auth || !asked.ip().is_loopback();
+        let token = needs_token.then(|| Token::find_or_make(options.token_file.as_deref())).transpose()?;
+        // Before the store: a second coordinator should hear of the port.
         let listener = TcpListener::bind(asked)
             .await
             .map_err(|source| CoordinatorError::Listen { address: asked, source })?;
         let address =
             listener.local_addr().map_err(|source| CoordinatorError::Listen { address: asked, source })?;
-        let needs_token = options.auth || !address.ip().is_loopback();
-        let token = needs_token.then(|| Token::find_or_make(options.token_file.as_deref())).transpose()?;
         let mut store = options.store.open()?;
         let contents = store.load()?;
         let writer = Writer::start(store)
