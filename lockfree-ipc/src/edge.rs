@@ -76,6 +76,8 @@ pub(crate) struct Edge {
     pub(crate) space: SpaceBell,
     /// The reader reads no more.
     pub(crate) done: Shared<AtomicU64>,
+    /// The sender sends no more.
+    pub(crate) left: Shared<AtomicU64>,
     pub(crate) counters: Counters,
 }
 
@@ -138,6 +140,7 @@ impl Edge {
                 futex: Arc::new(Futex::new()),
             },
             done: word(at::DONE)?,
+            left: word(at::LEFT)?,
             counters: Counters {
                 overwritten: word(at::OVERWRITTEN)?,
                 requeued: word(at::REQUEUED)?,
@@ -229,7 +232,7 @@ pub struct Ledger {
     pub taken: u64,
     /// Dropped because more than the limit were queued.
     pub overwritten: u64,
-    /// Dropped by a flush.
+    /// Dropped by a flush, or taken back from a reader that was disconnected.
     pub flushed: u64,
     /// In the ring.
     pub queued: u64,
@@ -273,6 +276,11 @@ impl EdgeView {
     /// Slots that the reader gave back without having them.
     pub fn refused(&self) -> u64 {
         self.edge.counters.refused.one().load(Ordering::Acquire)
+    }
+
+    /// Has the sender heard that its reader leaves? Nothing comes after what is in the ring then.
+    pub fn sender_left(&self) -> bool {
+        self.edge.left.one().load(Ordering::Acquire) != 0
     }
 
     /// Next position to read.

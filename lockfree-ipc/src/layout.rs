@@ -4,7 +4,7 @@
 //! version. Lines that different processes write stand 128 bytes apart, because x86 fetches lines in pairs.
 
 /// Version of all layouts. Raised with every change of this file.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// First eight bytes of every segment: `dorashm\n`.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"dorashm\n");
 
@@ -60,10 +60,12 @@ pub mod edge {
     pub const OVERWRITTEN: u64 = 136;
     /// Messages the sender moved behind others to keep them (u64).
     pub const REQUEUED: u64 = 144;
-    /// Messages dropped by a flush (u64).
+    /// Messages dropped by a flush, or taken back from a reader that was disconnected (u64).
     pub const FLUSHED: u64 = 152;
     /// Slots that the reader gave back without having them (u64).
     pub const REFUSED: u64 = 160;
+    /// 1 when the sender has heard that the reader leaves, and sends no more (u64).
+    pub const LEFT: u64 = 168;
 
     /// Next position to read (u64). Both sides compare-exchange it.
     pub const HEAD: u64 = 256;

@@ -40,6 +40,7 @@ pub(crate) struct Out {
     holding: Holding,
     space: SpaceBell,
     done: Shared<AtomicU64>,
+    left: Shared<AtomicU64>,
     counters: Counters,
     bell: Doorbell,
     rewoken_ns: u64,
@@ -61,6 +62,7 @@ impl Out {
             holding: Holding::new(edge.returns, edge.return_words as usize),
             space: edge.space,
             done: edge.done,
+            left: edge.left,
             counters: edge.counters,
             bell,
             rewoken_ns: 0,
@@ -222,14 +224,21 @@ impl Out {
         self.holding.let_go(|slot| slots.release(slot));
     }
 
-    /// Takes back what waits in the ring of a reader that left and reads no more.
+    /// Says that nothing comes after what was sent.
+    pub(crate) fn say_left(&self) {
+        // Release, pairs with the Acquire in `Subscriber::sender_left`: whoever sees it sees all that was sent.
+        self.left.one().store(1, crate::sync::Ordering::Release);
+    }
+
+    /// Takes back what waits in the ring of a reader that left and reads no more: sent before we knew, and counted as
+    /// flushed. Nobody was promised that it arrives.
     pub(crate) fn recall(&mut self, slots: &mut Slots) {
         // Acquire, pairs with the Release in the drop of `Subscriber`.
         let done = self.done.one().load(crate::sync::Ordering::Acquire) != 0;
         if done && self.ring.queued().is_ok_and(|queued| queued > 0) {
             // A position that cannot be true: the reader goes the way of the dead one day.
             let dropped = self.overwrite_until(self.ring.tail(), slots).unwrap_or(0);
-            add(&self.counters.overwritten, dropped);
+            add(&self.counters.flushed, dropped);
         }
     }
 

@@ -151,7 +151,9 @@ impl Publisher {
     /// As [`attach`](Self::attach).
     pub fn leave(&mut self, number: u32) -> bool {
         let Some(at) = self.outs.iter().position(|out| out.number == number) else { return false };
-        self.leaving.push(self.outs.remove(at));
+        let out = self.outs.remove(at);
+        out.say_left();
+        self.leaving.push(out);
         true
     }
 

@@ -48,6 +48,7 @@ pub struct Subscriber {
     home: Arc<Home>,
     space: SpaceBell,
     done: Shared<AtomicU64>,
+    left: Shared<AtomicU64>,
     counters: Counters,
     drops_told: u64,
     closed: bool,
@@ -75,6 +76,7 @@ impl Subscriber {
             arena,
             space: edge.space,
             done: edge.done,
+            left: edge.left,
             counters: edge.counters,
             drops_told: 0,
             closed: false,
@@ -194,6 +196,13 @@ impl Subscriber {
     /// Identity of the sender's hybrid logical clock.
     pub fn hlc_id(&self) -> [u8; 16] {
         self.arena.hlc_id
+    }
+
+    /// Has the sender heard that we leave? Whoever finds the ring empty after this is true has had everything.
+    #[inline]
+    pub fn sender_left(&self) -> bool {
+        // Acquire, pairs with the Release in `Out::say_left`.
+        self.left.one().load(crate::sync::Ordering::Acquire) != 0
     }
 
     /// Messages dropped since the last call because the queue was full or flushed.

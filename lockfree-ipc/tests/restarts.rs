@@ -291,7 +291,9 @@ fn a_reader_that_left_keeps_its_messages_and_is_taken_out_when_it_has_let_go() {
         send(&mut publisher, n, 1000, false, false);
     });
     let first = subscriber.take().unwrap().unwrap();
+    assert!(!subscriber.sender_left());
     assert!(publisher.leave(0) && !publisher.leave(0));
+    assert!(subscriber.sender_left());
     (3..300).for_each(|n| {
         assert_eq!(send(&mut publisher, n, 1000, false, false), 0);
     });
@@ -320,7 +322,7 @@ fn a_reader_that_left_keeps_its_messages_and_is_taken_out_when_it_has_let_go() {
     drop(held);
     assert!(publisher.take_left().is_some() && publisher.slots_in_use() == 0);
     let ledger = EdgeView::open(edge.as_fd()).unwrap().ledger();
-    assert_eq!((ledger.sent, ledger.taken, ledger.overwritten), (3, 1, 2));
+    assert_eq!((ledger.sent, ledger.taken, ledger.overwritten, ledger.flushed), (3, 1, 0, 2));
     // One that dies after it left.
     let fds = Fds::new(100);
     let edge = fds.edge(4, Policy::DropOldest);

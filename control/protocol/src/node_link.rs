@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Version of this protocol and of the shared-memory layouts it hands out.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Name of the environment variable that holds a [`NodeEnv`].
 pub const ENV_NODE_CONFIG: &str = "DORA_NODE_CONFIG";
@@ -329,12 +329,14 @@ pub enum ToNode {
         /// The edge.
         edge: InputEdge,
     },
-    /// No more messages will come on this edge than are in its ring now. Says nothing about the input.
+    /// This edge comes to its end. Says nothing about the input.
     EdgeClosed {
         /// Index of the input.
         input: u32,
         /// Number of the edge within the input.
         edge: u32,
+        /// The sender goes on until it hears of it, and says so in the edge. Otherwise no more comes than is in the ring now.
+        sender_lives: bool,
     },
     /// The node has a further input, with the next index. Descriptors ride on the frame.
     InputAdded {

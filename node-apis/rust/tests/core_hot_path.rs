@@ -166,7 +166,7 @@ fn while_processes_come_and_go_the_loops_neither_allocate_nor_free_and_nothing_s
         loan.payload_mut()[0] = 7;
         let header = lockfree_ipc::Header { type_id: dora_protocol::wire_type::UINT64, ..Default::default() };
         publisher.send(loan, &header);
-        reader_daemon.say(&ToNode::EdgeClosed { input: 0, edge: n });
+        reader_daemon.say(&ToNode::EdgeClosed { input: 0, edge: n, sender_lives: false });
         let edge_out = memory.edge();
         sender_daemon.add_reader(0, n, &edge_out, &other_place);
         let head = lockfree_ipc::EdgeView::open(edge_out.as_fd()).unwrap().head();

@@ -72,7 +72,7 @@ fn after_a_restart_of_its_sender_an_input_goes_on_in_order_and_without_a_word() 
     (0..3).for_each(|n| send(&mut a, &to, n));
     std::mem::forget((a, a_daemon));
     daemon.told(&mut reader, |daemon| {
-        daemon.say(&ToNode::EdgeClosed { input: 0, edge: 0 });
+        daemon.say(&ToNode::EdgeClosed { input: 0, edge: 0, sender_lives: false });
         daemon.add_edge(0, 1, "a", &new, &second);
         daemon.say(&ToNode::NodeRestarted { node: "a".parse().unwrap() });
     });
@@ -83,6 +83,35 @@ fn after_a_restart_of_its_sender_an_input_goes_on_in_order_and_without_a_word() 
     assert!(matches!(reader.notice(), Some(Notice::NodeRestarted { node }) if node.as_str() == "a"));
     assert_eq!(read_all(&mut reader, &input), text(0..6));
     assert_eq!(daemon.status.input(0).received, 6, "the counters go on");
+}
+
+#[test]
+fn what_a_sender_sends_before_it_hears_that_its_reader_leaves_arrives() {
+    let memories = [0, 1].map(|_| Memory::new(Edge::default()));
+    let edges = [0, 1].map(|n| memories[n].edge());
+    let mut reader = Node::new("reader");
+    reader.reads(
+        "in",
+        &[(0, "a", &edges[0], &memories[0]), (1, "b", &edges[1], &memories[1])],
+        Edge::default(),
+    );
+    let a = sender("a", &memories[0], Some((&reader, &edges[0])));
+    let ((mut reader, daemon), (mut a, a_daemon)) = (reader.join(0), a.join(0));
+    let (input, to) = (reader.input::<u64>("in").unwrap(), out(&mut a));
+    send(&mut a, &to, 0);
+    daemon.told(&mut reader, |daemon| {
+        daemon.say(&ToNode::EdgeClosed { input: 0, edge: 0, sender_lives: true });
+    });
+    assert_eq!(read_all(&mut reader, &input), text(0..1));
+    for n in 1..4 {
+        send(&mut a, &to, n);
+        assert_eq!(read_all(&mut reader, &input), text(n..n + 1), "its sender has not heard of it yet");
+    }
+    a_daemon.told(&mut a, |daemon| daemon.say(&ToNode::ReaderLeft { output: 0, edge: 0 }));
+    send(&mut a, &to, 4);
+    assert_eq!(read_all(&mut reader, &input), text(0..0));
+    let ledger = lockfree_ipc::EdgeView::open(edges[0].as_fd()).unwrap().ledger();
+    assert_eq!((ledger.sent, ledger.taken, ledger.queued), (4, 4, 0));
 }
 
 #[test]
@@ -153,7 +182,7 @@ fn senders_of_one_input_are_interleaved_as_they_sent_and_it_closes_when_all_are_
     }
     daemon.told(&mut reader, |daemon| {
         for (input, edge) in [(0, 0), (0, 2), (0, 7), (9, 0)] {
-            daemon.say(&ToNode::EdgeClosed { input, edge });
+            daemon.say(&ToNode::EdgeClosed { input, edge, sender_lives: false });
         }
     });
     assert_eq!(read_all(&mut reader, &input), text(0..12), "arrival order, and no closing yet");
@@ -283,7 +312,7 @@ fn a_timeout_of_an_input_looks_at_all_its_edges_and_is_counted_with_its_end() {
     assert!(matches!(reader.wait(), Event::InputTimedOut(_)));
     assert!(daemon.status.input(0).tripped);
     // The sender comes again with another process: silence until its first message.
-    daemon.say(&ToNode::EdgeClosed { input: 0, edge: 0 });
+    daemon.say(&ToNode::EdgeClosed { input: 0, edge: 0, sender_lives: false });
     daemon.add_edge(0, 1, "b", &edges[1], &memories[1]);
     daemon.sync(&mut reader);
     assert_eq!(reader.try_next(), None);

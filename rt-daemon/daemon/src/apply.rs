@@ -67,6 +67,8 @@ impl Supervisor {
         grace: Option<Duration>,
         reply: Reply<Vec<String>>,
     ) {
+        // Of the changes before: their senders have heard of them by now.
+        self.members().collect::<Vec<_>>().into_iter().for_each(|node| self.fold_drained(node));
         let (difference, wanted, programs) = match self.plan_change(wanted, replace) {
             Ok(plan) => plan,
             Err(e) => return answer(reply, Err(e)),

@@ -199,7 +199,7 @@ impl Supervisor {
         let Some(edge) = self.wiring.edges.get_mut(&id) else { return };
         if !std::mem::replace(&mut edge.closed, true) {
             let ((reader, input), number) = (edge.to, edge.to_number);
-            self.tell(reader, ToNode::EdgeClosed { input: input as u32, edge: number });
+            self.tell(reader, ToNode::EdgeClosed { input: input as u32, edge: number, sender_lives: false });
         }
     }
 

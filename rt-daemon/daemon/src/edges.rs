@@ -46,7 +46,8 @@ impl Supervisor {
             Some(_) => {}
         }
         if was_open {
-            self.tell(reader, ToNode::EdgeClosed { input: input as u32, edge: to_number });
+            let sender_lives = self.wiring.edges.get(&id).is_some_and(|edge| edge.left);
+            self.tell(reader, ToNode::EdgeClosed { input: input as u32, edge: to_number, sender_lives });
         }
         self.fold_if_over(id);
     }
@@ -86,9 +87,12 @@ impl Supervisor {
     /// Folds an edge on which nothing can happen any more: nobody reads it, or nobody sends and it is empty.
     pub(crate) fn fold_if_over(&mut self, id: EdgeId) {
         let Some(edge) = self.wiring.edges.get(&id) else { return };
-        let empty = edge.view.ledger().queued == 0;
         let alone = edge.unread || edge.broken.is_some();
-        let drained = edge.closed && empty && (edge.left || edge.from.is_none() || !self.is_current(id));
+        let silent = match edge.left {
+            true => edge.view.sender_left(),
+            false => edge.from.is_none() || !self.is_current(id),
+        };
+        let drained = edge.closed && silent && edge.view.ledger().queued == 0;
         if alone || drained {
             self.fold(id);
         }

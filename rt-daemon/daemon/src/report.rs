@@ -74,7 +74,7 @@ pub struct EdgeReport {
     pub taken: u64,
     /// Dropped because the queue was full.
     pub overwritten: u64,
-    /// Dropped by a `flush` message.
+    /// Dropped by a `flush` message, or sent just when the reader was disconnected.
     pub flushed: u64,
     /// Still queued when the reader ended.
     pub queued: u64,

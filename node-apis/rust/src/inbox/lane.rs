@@ -2,7 +2,8 @@
 //!
 //! 1. Of several that have a message, the one whose message was sent first comes next. So what a dead process left comes before
 //!    what its successor sends, and several senders are interleaved as they sent. The order within an edge always holds.
-//! 2. An edge that was closed is retired when its ring is empty; what it dropped stays counted.
+//! 2. An edge that was closed is retired when its ring is empty and its sender, if it lives, has heard of it; what it dropped
+//!    stays counted.
 //!
 //! Retired edges are handed on and never dropped here: unmapping takes a system call.
 
@@ -16,13 +17,17 @@ pub(crate) struct Lane {
     /// Who sends; `None` for the daemon.
     pub(crate) sender: Option<NodeId>,
     pub(crate) subscriber: Subscriber,
-    /// Nothing comes after what is in the ring.
+    /// Nothing comes after what is in the ring, or what its sender sends until it hears that we leave.
     pub(crate) closed: bool,
+    /// That sender lives. It is not waited for any longer than until then (CLOCK_MONOTONIC, ns).
+    pub(crate) sender_until: Option<u64>,
 }
 
 impl Lane {
-    fn is_drained(&self) -> bool {
-        self.closed && !self.subscriber.is_ready()
+    fn is_drained(&self, now_ns: u64) -> bool {
+        // In this order: what was sent before the sender left is seen after that.
+        let is_last = self.sender_until.is_none_or(|until| now_ns >= until || self.subscriber.sender_left());
+        self.closed && is_last && !self.subscriber.is_ready()
     }
 }
 
@@ -89,18 +94,18 @@ impl Lanes {
         self.list.push(lane);
     }
 
-    /// Nothing comes after what is in the ring of this edge. True when it was open.
-    pub(crate) fn close(&mut self, number: u32) -> bool {
+    /// This edge comes to its end, see [`Lane`]. True when it was open.
+    pub(crate) fn close(&mut self, number: u32, sender_until: Option<u64>) -> bool {
         let found = self.list.iter_mut().find(|lane| lane.number == number && !lane.closed);
         found.is_some_and(|lane| {
-            lane.closed = true;
+            (lane.closed, lane.sender_until) = (true, sender_until);
             true
         })
     }
 
     /// Hands on one edge that is closed and empty.
-    pub(crate) fn retire_drained(&mut self) -> Option<Lane> {
-        let at = self.list.iter().position(Lane::is_drained)?;
+    pub(crate) fn retire_drained(&mut self, now_ns: u64) -> Option<Lane> {
+        let at = self.list.iter().position(|lane| lane.is_drained(now_ns))?;
         Some(self.remove(at))
     }
 

@@ -10,6 +10,9 @@ use super::{
 };
 use crate::control::{AddedInput, Mail, Trash};
 
+/// A sender that was told to leave an edge has heard of it when this has passed, or is not sending.
+const SENDER_HEARS_NS: u64 = 10_000_000_000;
+
 /// A notice of the daemon. It was allocated by the control thread; whoever drops it frees it.
 #[derive(Debug)]
 pub(crate) enum Rare {
@@ -51,7 +54,9 @@ impl Inbox {
                 return self.pending.push_back(Incoming::Stop { all_inputs_closed: false });
             }
             ToNode::InputClosed { input } => return self.begin_close(input),
-            ToNode::EdgeClosed { input, edge } => return self.close_lane(input, edge),
+            ToNode::EdgeClosed { input, edge, sender_lives } => {
+                return self.close_lane(input, edge, sender_lives);
+            }
             ToNode::NodeFailed { node, error, mut inputs } => {
                 inputs.retain(|i| (*i as usize) < self.feeds.len());
                 Rare::NodeFailed { node, error, inputs }
@@ -78,9 +83,10 @@ impl Inbox {
         }
     }
 
-    fn close_lane(&mut self, input: u32, edge: u32) {
+    fn close_lane(&mut self, input: u32, edge: u32, sender_lives: bool) {
+        let sender_until = sender_lives.then(|| monotonic_ns() + SENDER_HEARS_NS);
         let lanes = self.feeds.get_mut(input as usize).and_then(Feed::lanes_mut);
-        self.closing += usize::from(lanes.is_some_and(|lanes| lanes.close(edge)));
+        self.closing += usize::from(lanes.is_some_and(|lanes| lanes.close(edge, sender_until)));
     }
 
     /// A further edge leads to an input, which opens it again if it was closed.
@@ -131,9 +137,10 @@ impl Inbox {
     /// Retires edges, and ends inputs, that were closed and are empty now.
     #[cold]
     pub(super) fn close_drained(&mut self) {
+        let now_ns = monotonic_ns();
         for input in 0..self.feeds.len() {
             let feed = &mut self.feeds[input];
-            while let Some(lane) = feed.lanes_mut().and_then(|lanes| lanes.retire_drained()) {
+            while let Some(lane) = feed.lanes_mut().and_then(|lanes| lanes.retire_drained(now_ns)) {
                 self.closing -= 1;
                 self.trash.push(Trash::Lane(lane));
             }

@@ -124,6 +124,7 @@ impl<'a> Table<'a> {
     pub(crate) fn lane(&self, what: &str, edge: &InputEdge) -> NodeResult<Lane> {
         let subscriber = Subscriber::open(self.get(edge.edge, what)?, self.get(edge.arena, what)?);
         Ok(Lane {
+            sender_until: None,
             number: edge.number,
             sender: edge.sender.clone(),
             subscriber: self.opened(what, subscriber)?,

@@ -29,6 +29,8 @@ pub struct LiveEdge {
     pub sender: String,
     pub subscriber: Subscriber,
     pub closed: bool,
+    /// Its sender has still to hear that it is closed.
+    pub awaited: bool,
 }
 
 impl Live {
@@ -71,9 +73,10 @@ impl Live {
                 input.closed = false;
                 input.add(edge, &mut fds);
             }
-            ToNode::EdgeClosed { input, edge } => {
+            ToNode::EdgeClosed { input, edge, sender_lives } => {
                 let edges = &mut self.inputs[input as usize].edges;
-                edges.get_mut(&edge).into_iter().for_each(|edge| edge.closed = true);
+                let mut edges = edges.get_mut(&edge).into_iter();
+                edges.for_each(|edge| (edge.closed, edge.awaited) = (true, sender_lives));
             }
             ToNode::InputClosed { input } => {
                 self.inputs[input as usize].closed = true;
@@ -114,7 +117,10 @@ impl Live {
                     taken.push((position, edge.sender.clone(), number));
                 }
             }
-            input.edges.retain(|_, edge| !edge.closed || edge.subscriber.queued() > 0);
+            input.edges.retain(|_, edge| {
+                let comes_more = !edge.closed || edge.awaited && !edge.subscriber.sender_left();
+                comes_more || edge.subscriber.queued() > 0
+            });
         }
         taken
     }
@@ -153,7 +159,9 @@ impl LiveInput {
             (fds[edge.edge as usize].take().unwrap(), fds[edge.arena as usize].take().unwrap());
         let sender = edge.sender.map(|sender| sender.to_string()).unwrap_or_default();
         let subscriber = Subscriber::open(ring, arena).unwrap();
-        let known = self.edges.insert(edge.number, LiveEdge { sender, subscriber, closed: edge.closed });
+        let known = self
+            .edges
+            .insert(edge.number, LiveEdge { sender, subscriber, closed: edge.closed, awaited: false });
         assert!(known.is_none(), "edge {} of input {} was added twice", edge.number, self.id);
     }
 }
