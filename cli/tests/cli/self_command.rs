@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -25,7 +25,13 @@ fn copy(project: &Project) -> PathBuf {
 fn run(program: &Path, args: &[&str], releases: &str) -> Ended {
     let mut command = Command::new(program);
     command.args(args).env("DORA_RELEASES_URL", releases);
-    Ended::from(command.output().expect("dora starts"))
+    loop {
+        match command.output() {
+            // Another test's process, forked while we copied, has the copy open for writing until it is itself.
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => thread::yield_now(),
+            output => return Ended::from(output.expect("dora starts")),
+        }
+    }
 }
 
 /// Answers each request with what is at its path, until the test ends.
