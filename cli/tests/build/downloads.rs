@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::{Command, Stdio},
     sync::{
@@ -223,4 +224,70 @@ fn two_digests_for_one_url_are_refused_before_it_is_asked_for() {
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.err.contains("flow.yml:3:") && ended.err.contains("node `a`"), "{}", ended.err);
     assert_eq!(server.asked.load(Ordering::SeqCst), 0);
+}
+
+/// A Python operator behind `url`, and beside it an interpreter that shows what it is to run.
+fn operator(url: &str, sha256: &str) -> Project {
+    let project = Project::new("");
+    let bin = project.path("bin");
+    let flow = format!(
+        "nodes:
+  - id: rt
+    env: {{ PATH: {}, VIRTUAL_ENV: '' }}
+    operators:
+      - {{ id: near, python: near.py }}
+      - {{ id: net, python: '{url}', path_sha256: {sha256} }}
+",
+        bin.display()
+    );
+    fs::create_dir(&bin).unwrap();
+    fs::write(project.path("flow.yml"), flow).unwrap();
+    fs::write(project.path("near.py"), "").unwrap();
+    fs::write(bin.join("python3"), "#!/bin/sh\necho \"$DORA_RUNTIME_CONFIG\"\n").unwrap();
+    fs::set_permissions(bin.join("python3"), fs::Permissions::from_mode(0o755)).unwrap();
+    project
+}
+
+#[test]
+fn operator_is_downloaded_like_a_program_and_its_runtime_is_told_where_it_lies() {
+    let server = Server::new();
+    let project = operator(&server.url("tool"), TOOL_SHA256);
+    let run = dora(&project, &["run", "flow.yml"]);
+    let [file] = downloaded(&project).try_into().expect("one file");
+    assert_eq!(fs::read_to_string(&file).unwrap(), TOOL);
+    let file = fs::canonicalize(file).unwrap();
+    assert!(
+        run.code == Some(0) && run.out.contains(&format!("\"source\":\"{}\"", file.display())),
+        "{run:?}"
+    );
+    let built = dora(&project, &["build", "flow.yml"]);
+    assert_eq!(
+        (built.code, built.out.as_str()),
+        (Some(0), "built flow: 1 source, 0 commands\n"),
+        "{built:?}"
+    );
+    assert_eq!(
+        server.asked.load(Ordering::SeqCst),
+        1,
+        "a file with the right digest is not downloaded again"
+    );
+    fs::write(&file, "something else").unwrap();
+    let changed = dora(&project, &["run", "flow.yml"]);
+    assert!(changed.code == Some(1) && changed.err.contains("SHA-256"), "{changed:?}");
+}
+
+#[test]
+fn operator_with_another_digest_or_that_cannot_be_had_is_named_by_its_place() {
+    let server = Server::new();
+    for (path, digest, word) in
+        [("tool", "0".repeat(64), "path_sha256"), ("nothing", TOOL_SHA256.to_owned(), "404")]
+    {
+        let project = operator(&server.url(path), &digest);
+        let ended = dora(&project, &["build", "flow.yml"]);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        for word in ["flow.yml:6:", "node `rt`", word] {
+            assert!(ended.err.contains(word), "no `{word}` in: {}", ended.err);
+        }
+        assert_eq!(downloaded(&project), Vec::<PathBuf>::new());
+    }
 }

@@ -4,17 +4,21 @@
 //! |---|---|
 //! | `check/ports.rs` | inputs, outputs and the maps that refer to them |
 //! | `check/rt.rs` | scheduling |
+//! | `check/operators.rs` | operators |
 //! | `check/ros2.rs` | `ros2` blocks |
 //! | `check/not_yet.rs` | keys whose behaviour comes later |
 
 pub(crate) mod not_yet;
+pub(crate) mod operators;
 pub(crate) mod ports;
 pub(crate) mod ros2;
 pub(crate) mod rt;
 
+pub(crate) use operators::misplaced as misplaced_in_operator;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use dora_protocol::{IdError, NodeId, OperatorId};
+use dora_protocol::{IdError, NodeId};
 
 use crate::{
     error::{About, Pos, Report},
@@ -127,7 +131,7 @@ pub(crate) fn check(raw: &RawDataflow<'_>, malformed: &BTreeSet<Pos>, report: &m
             }
         }
         both(node.yaml, "deploy", "_unstable_deploy", about, report);
-        operators(node, about, report);
+        operators::check(node, about, report);
         ports::check(node, raw.strict_types, about, report);
         rt::check(node, about, report);
         checked.kinds.push(kind);
@@ -262,16 +266,20 @@ fn source_rules(node: &RawNode<'_>, kind: Kind, about: About<'_>, report: &mut R
         let hint = "quote words with spaces like in a shell, in pairs".to_owned();
         report.error(args.pos, about.field("args"), why, &[hint]);
     }
-    if let Some(key) = raw::text(node.yaml, "path_sha256") {
-        let hex = key.value.len() == 64 && key.value.bytes().all(|b| b.is_ascii_hexdigit());
-        if !hex {
-            report.error(key.pos, about.field("path_sha256"), "expected 64 hexadecimal digits", &[]);
-        } else if !is_url(path) {
-            report.error(key.pos, about.field("path_sha256"), "only with a URL as `path`", &[]);
-        }
-    }
+    digest(node.yaml, is_url(path), "`path`", about, report);
     if kind == Kind::Module {
         params(node, about, report);
+    }
+}
+
+/// The rules about `path_sha256` of a node or an operator; `what` is the key that has to be a URL.
+fn digest(yaml: &Yaml, is_download: bool, what: &str, about: About<'_>, report: &mut Report) {
+    let Some(digest) = raw::text(yaml, "path_sha256") else { return };
+    let about = about.field("path_sha256");
+    if digest.value.len() != 64 || !digest.value.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        report.error(digest.pos, about, "expected 64 hexadecimal digits", &[]);
+    } else if !is_download {
+        report.error(digest.pos, about, format!("only with a URL as {what}"), &[]);
     }
 }
 
@@ -304,47 +312,6 @@ fn params(node: &RawNode<'_>, about: About<'_>, report: &mut Report) {
         if !crate::modules::params::is_name(&name.value) {
             let message = format!("`{}`: only letters, digits and `_` are allowed", shown(&name.value));
             report.error(name.pos, about.field("params"), message, &[]);
-        }
-    }
-}
-
-fn operators(node: &RawNode<'_>, about: About<'_>, report: &mut Report) {
-    let several = node.has("operators");
-    if several && node.operators.is_empty() && node.yaml.get("operators").is_some_and(|o| o.list().is_empty())
-    {
-        report.error(node.pos_of("operators"), about, "`operators` is empty", &[]);
-    }
-    let mut seen = BTreeSet::new();
-    let mut routed = BTreeMap::new();
-    for operator in &node.operators {
-        let pos = operator.yaml.pos;
-        match &operator.id {
-            None if several => report.error(pos, about, "an entry of `operators` needs an `id`", &[]),
-            None => {}
-            Some(id) => {
-                if let Err(error) = id.value.parse::<OperatorId>() {
-                    report.error(id.pos, about, refused(&error), &[]);
-                } else if !seen.insert(id.value.as_str()) {
-                    let message = format!("two operators are named `{}`", shown(&id.value));
-                    report.error(id.pos, about, message, &[]);
-                }
-            }
-        }
-        let sources = ["python", "shared-library", "shared_library", "wasm"];
-        let present: Vec<&str> = sources.into_iter().filter(|key| operator.yaml.get(key).is_some()).collect();
-        if present.len() != 1 {
-            let message = "an operator has exactly one of `python`, `shared-library`";
-            report.error(pos, about, message, &[]);
-        } else if present == ["wasm"] {
-            report.error(pos, about, "`wasm` is reserved and cannot be used", &[]);
-        }
-        for key in ["send_stdout_as", "send_logs_as", "min_log_level", "max_log_size", "max_rotated_files"] {
-            if let Some((name, _)) = operator.yaml.entry(key)
-                && routed.insert(key, ()).is_some()
-            {
-                let message = format!("only one operator of a node may have `{key}`");
-                report.error(name.pos, about, message, &[]);
-            }
         }
     }
 }

@@ -5,8 +5,9 @@
 use std::collections::BTreeSet;
 
 use crate::{
+    check,
     error::{About, Pos, Report},
-    schema::{Kind, Level},
+    schema::{Kind, Level, OPERATOR},
     suggest::{did_you_mean, listed, shown},
     values,
     yaml::{Value, Yaml},
@@ -68,7 +69,11 @@ impl Walk<'_> {
             return;
         }
         let mut hints = Vec::new();
-        if self.report.suggests() {
+        if let Some(hint) =
+            std::ptr::eq(level, &OPERATOR).then(|| check::misplaced_in_operator(name)).flatten()
+        {
+            hints.push(hint);
+        } else if self.report.suggests() {
             hints.push(did_you_mean(name, level.names()));
         }
         if name == "<<" {

@@ -12,6 +12,7 @@ use dora_protocol::{
 };
 
 use crate::{
+    check::operators as check,
     error::{About, Pos, Report},
     raw::{self, RawNode, RawOperator},
     resolve::prefixed,
@@ -39,20 +40,19 @@ pub(crate) fn kind(node: &RawNode<'_>, about: About<'_>, report: &mut Report) ->
 }
 
 fn without_ports(operator: &RawOperator<'_>, report: &Report) -> Option<Operator> {
-    let text = |key: &str| raw::text(operator.yaml, key).map(|at| at.value);
-    let python =
-        text("python").or_else(|| raw::text(operator.yaml.get("python")?, "source").map(|at| at.value));
-    let source = match python {
-        Some(source) => OperatorSource::Python { source },
-        None => {
-            OperatorSource::SharedLibrary { path: text("shared-library").or_else(|| text("shared_library"))? }
-        }
+    let source = match check::python(operator) {
+        Some(source) => OperatorSource::Python {
+            source: source.value,
+            conda_env: check::conda_env(operator).map(|name| name.value),
+        },
+        None => OperatorSource::SharedLibrary { path: check::library(operator)?.value },
     };
     let id = operator.id.as_ref().map_or(SINGLE, |id| &id.value);
     Some(Operator {
         id: id.parse().unwrap_or_else(|_| OperatorId::from("invalid".to_owned())),
         at: report.location(operator.yaml.pos),
         source,
+        sha256: raw::text(operator.yaml, "path_sha256").map(|digest| digest.value.to_ascii_lowercase()),
         inputs: Vec::new(),
         outputs: Vec::new(),
         budget_ns: None,
@@ -92,7 +92,9 @@ fn split(index: u32, node: &mut Node, written: &RawNode<'_>, report: &mut Report
     let several = written.has("operators");
     let mut all: Vec<Option<Input>> = std::mem::take(&mut node.inputs).into_iter().map(Some).collect();
     let mut moved = vec![None; all.len()];
-    let Node { kind: NodeKind::Runtime { operators }, inputs, outputs, .. } = node else { return moved };
+    let Node { kind: NodeKind::Runtime { operators }, inputs, outputs, log, .. } = node else { return moved };
+    let printed = [log.stdout_as.as_ref(), log.logs_as.as_ref()];
+    let printed: Vec<bool> = outputs.iter().map(|output| printed.contains(&Some(&output.id))).collect();
     let numbered = |id: &str| (0u32..).zip(outputs.iter()).find(|(_, output)| output.id.as_str() == id);
     let mut seen = BTreeSet::new();
     for (operator, raw) in operators.iter_mut().zip(&written.operators) {
@@ -117,6 +119,9 @@ fn split(index: u32, node: &mut Node, written: &RawNode<'_>, report: &mut Report
             let (queue_size, policy) = (input.queue_size, input.policy);
             let can_recover = input.input_timeout.is_some();
             let (inside, outside) = divide(index, input, port.name.pos, written, report);
+            if inside.iter().any(|output| printed[*output as usize]) {
+                own_lines(&name, port.name.pos, written, report);
+            }
             let outside = outside.map(|input| {
                 inputs.push(input);
                 inputs.len() as u32 - 1
@@ -154,6 +159,14 @@ fn divide(
     };
     (input.source, input.more_sources) = (first, outside.collect());
     (inside, Some(input))
+}
+
+/// What a process prints would come back to it, and what it prints about that, too.
+fn own_lines(input: &str, pos: Pos, node: &RawNode<'_>, report: &mut Report) {
+    let about = About { node: Some(node.name()), field: Some(input) };
+    let message = "reads what its own process prints (`send_stdout_as`, `send_logs_as`)";
+    let hint = "read it in another node: operators of one node share what they print".to_owned();
+    report.error(pos, about, message, &[hint]);
 }
 
 fn period(input: &Input) -> Option<u64> {

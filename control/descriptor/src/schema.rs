@@ -242,12 +242,14 @@ pub(crate) static OPERATOR: Level = Level {
         key("id", Kind::Text, "Name; required under `operators`."),
         key("name", Kind::Text, "Name for people."),
         key("description", Kind::Text, "What the operator is for."),
-        key("python", Kind::Either(&Kind::Text, &PYTHON), "Python file."),
-        key("shared-library", Kind::Text, "Library, without `lib` and extension."),
+        key("python", Kind::Either(&Kind::Text, &PYTHON), "Python file, or a URL."),
+        key("shared-library", Kind::Text, "Library, without `lib` and extension, or a URL."),
         key("shared_library", Kind::Text, "Same as `shared-library`."),
+        key("path_sha256", Kind::Text, "SHA-256 of the download, with a URL as source."),
         key("wasm", Kind::Text, "Reserved."),
         key("inputs", INPUTS, "Inputs."),
         key("outputs", TEXTS, "Names of the outputs."),
+        key("output_layout", Kind::Map(&Kind::Object(&LAYOUT)), "Memory reserved per output."),
         key("build", Kind::Text, "Commands that build the operator, one per line."),
         key("send_stdout_as", Kind::Text, "Output that carries the printed lines."),
         key("send_logs_as", Kind::Text, "Output that carries structured log lines."),
@@ -265,8 +267,8 @@ pub(crate) static OPERATOR: Level = Level {
 static PYTHON: Level = Level {
     name: "a Python operator",
     keys: &[
-        needed("source", Kind::Text, "Python file."),
-        key("conda_env", Kind::Text, "Conda environment to run in."),
+        needed("source", Kind::Text, "Python file, or a URL."),
+        key("conda_env", Kind::Text, "Conda environment to run in: its name or its folder."),
     ],
 };
 

@@ -319,11 +319,12 @@ fn ports_are_wired_and_outputs_have_one_producer() {
         &(keys + &module("inputs: [value], outputs: [doubled]", &twice)),
         &["2 nodes have an output `doubled`: `doubler/doubled`, `two/doubled`"],
     );
-    let operators = "  - id: rt\n    operators:\n      - { id: op, python: op.py, inputs: { v: _mod/value }, outputs: [cmd] }\n";
+    let operators = "  - id: rt\n    operators:\n      - { id: op, python: { source: op.py, conda_env: ./env }, inputs: { v: _mod/value }, outputs: [cmd] }\n";
     let text = with_module("inputs: { value: src/a }", "  - id: s\n    path: x\n    inputs: { v: m/cmd }\n")
         + &module("inputs: [value], outputs: [cmd]", operators);
     let flat = good(&text).flat_yaml();
-    assert!(flat.contains("v: m.rt/op/cmd") && flat.contains("python: mods/op.py"), "{flat}");
+    let written = ["v: m.rt/op/cmd", "source: mods/op.py", "conda_env: mods/env"];
+    assert!(written.iter().all(|part| flat.contains(part)), "{flat}");
 }
 
 #[test]

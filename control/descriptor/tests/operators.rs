@@ -71,7 +71,10 @@ fn a_single_operator_needs_no_name_and_its_ports_have_no_prefix() {
     let text = "nodes:\n- id: a\n  operator: { python: { source: x.py }, inputs: { t: dora/timer/secs/1, back: a/o }, outputs: [o] }\n";
     let loaded = load(text).unwrap();
     let [op] = operators(&loaded, 0) else { panic!("one operator") };
-    assert_eq!((op.id.as_str(), &op.source), ("op", &OperatorSource::Python { source: "x.py".into() }));
+    assert_eq!(
+        (op.id.as_str(), &op.source),
+        ("op", &OperatorSource::Python { source: "x.py".into(), conda_env: None })
+    );
     assert_eq!(op.inputs[1].inside, [0], "an edge to itself stays inside");
     assert_eq!(loaded.dataflow.nodes[0].inputs.len(), 1);
 }
@@ -122,4 +125,55 @@ fn a_deadline_inside_a_process_is_warned_about() {
         loaded.warnings
     );
     assert_eq!(operators(&loaded, 1)[1].budget_ns, Some(1_000_000), "it still is the budget of the operator");
+}
+
+#[test]
+fn what_an_operator_reserves_for_an_output_reaches_the_output_of_the_node() {
+    let text = PIPELINE.replacen(
+        "    outputs: [x, y]",
+        "    outputs: [x, y]\n    output_layout: { y: { max_message_bytes: 2KB, depth: 3 } }",
+        1,
+    );
+    let loaded = load(&text).unwrap();
+    let outputs = &loaded.dataflow.nodes[1].outputs;
+    let reserved = |n: usize| (outputs[n].max_message_bytes, outputs[n].depth);
+    assert_eq!((reserved(0), reserved(1)), ((None, None), (Some(2048), Some(3))));
+    let sizes: Vec<_> = operators(&loaded, 1)[0].outputs.iter().map(|o| o.max_message_bytes).collect();
+    assert_eq!(sizes, [None, Some(2048)]);
+}
+
+#[test]
+fn an_operator_may_be_behind_a_url_with_a_digest_and_run_in_a_conda_environment() {
+    let digest = "ABCDEF0123456789".repeat(4);
+    let text = format!(
+        "nodes:
+- id: a
+  operators:
+  - {{ id: o, python: {{ source: 'https://example.com/o.py', conda_env: arm }}, path_sha256: {digest} }}
+  - {{ id: p, python: p.py }}
+- {{ id: b, operator: {{ shared-library: 'http://example.com/libq.so' }} }}
+"
+    );
+    let loaded = load(&text).unwrap();
+    assert_eq!(loaded.not_yet, [], "all of it has an effect");
+    let [o, p] = operators(&loaded, 0) else { panic!("two operators") };
+    let conda_env = Some("arm".to_owned());
+    let source = OperatorSource::Python { source: "https://example.com/o.py".into(), conda_env };
+    assert_eq!((&o.source, o.sha256.as_deref()), (&source, Some(digest.to_lowercase().as_str())));
+    assert_eq!((p.source.path(), p.sha256.as_deref()), ("p.py", None));
+    assert_eq!(operators(&loaded, 1)[0].source.path(), "http://example.com/libq.so");
+}
+
+#[test]
+fn what_a_process_prints_is_an_output_of_the_operator_that_says_so() {
+    let text = PIPELINE.replacen(
+        "    outputs: [z]",
+        "    outputs: [z, lines, logs]\n    send_stdout_as: lines\n    send_logs_as: logs",
+        1,
+    );
+    let loaded = load(&text).unwrap();
+    assert_eq!(loaded.not_yet, [], "it has an effect");
+    let log = &loaded.dataflow.nodes[1].log;
+    let name = |id: &Option<dora_protocol::DataId>| id.as_ref().map(ToString::to_string);
+    assert_eq!((name(&log.stdout_as), name(&log.logs_as)), (Some("b/lines".into()), Some("b/logs".into())));
 }

@@ -520,7 +520,6 @@ fn what_comes_later_is_listed_and_fatal_only_where_nothing_could_run() {
     let entry = |field: &str, fatal: bool| (field.to_owned(), fatal);
     for (text, field, fatal) in [
         ("nodes:\n- id: a\n  hub: p\n", "hub", true),
-        ("nodes:\n- id: a\n  operator: { python: https://x.org/x.py }\n", "operator", true),
         (&node("deploy: { machine: A }"), "deploy", false),
         (&node("shared_memory_pool_size: 128MB"), "shared_memory_pool_size", false),
         (&node("outputs: [a]\noutput_framing: { a: arrow-ipc }"), "output_framing", false),

@@ -25,6 +25,9 @@ pub struct Operator {
     pub at: Location,
     /// What to load.
     pub source: OperatorSource,
+    /// SHA-256 that the file has to have, in lower-case hexadecimal digits; only where it comes from a URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
     /// In the order of the file.
     pub inputs: Vec<OperatorInput>,
     /// In the order of the file.
@@ -41,6 +44,9 @@ pub enum OperatorSource {
     Python {
         /// As written.
         source: String,
+        /// The conda environment that it runs in: its name, or its folder.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        conda_env: Option<String>,
     },
     /// A library with the symbols of `operator_api.h`.
     SharedLibrary {
@@ -110,10 +116,22 @@ impl RuntimeConfig {
 }
 
 impl OperatorSource {
+    /// The file as written, or the URL that it is behind.
+    pub fn path(&self) -> &str {
+        let (Self::Python { source: path, .. } | Self::SharedLibrary { path }) = self;
+        path
+    }
+
+    /// The same, to be put elsewhere.
+    pub fn path_mut(&mut self) -> &mut String {
+        let (Self::Python { source: path, .. } | Self::SharedLibrary { path }) = self;
+        path
+    }
+
     /// The files that it may mean, best first, under `working_dir`.
     pub fn candidates(&self, working_dir: &Path) -> Vec<PathBuf> {
         match self {
-            OperatorSource::Python { source } => vec![working_dir.join(source)],
+            OperatorSource::Python { source, .. } => vec![working_dir.join(source)],
             OperatorSource::SharedLibrary { path } => {
                 let written = working_dir.join(path);
                 let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);

@@ -107,6 +107,24 @@ impl Kept {
             _ => Err(Failure::new(Status::WrongType, "the event is no error")),
         }
     }
+
+    fn type_name(&self) -> Outcome<&str> {
+        let input = self.input()?;
+        Ok(self.made.get_or_init(|| input.data.type_name()))
+    }
+
+    fn text(&self) -> Outcome<&str> {
+        let Input { id, data, .. } = self.input()?;
+        <&str>::try_from(data)
+            .map_err(|error| Failure::new(Status::WrongType, format!("input `{id}`: {error}")))
+    }
+
+    fn value_json(&self) -> Outcome<&str> {
+        match &self.event {
+            Event::ParamUpdate { value, .. } => Ok(self.made.get_or_init(|| value.to_string())),
+            _ => Err(Failure::new(Status::WrongType, "the event is no new value of a parameter")),
+        }
+    }
 }
 
 /// The input of an event handle.
@@ -164,7 +182,7 @@ fn bytes(kept: &Kept) -> Outcome<&[u8]> {
         None if array.is_empty() && *array.data_type() == DataType::Null => Ok(&[]),
         None if kept.context.is_timer(input.id) => Ok(&[]),
         None => {
-            let found = kept.made.get_or_init(|| input.data.type_name());
+            let found = kept.type_name()?;
             Err(Failure::new(Status::WrongType, format!("input `{}` holds {found}, no bytes", input.id)))
         }
     }
@@ -189,10 +207,7 @@ pub unsafe extern "C" fn read_dora_input_data(event: *mut c_void, out: *mut *mut
             return Ok(());
         }
         // SAFETY: passed on. The bytes are not for writing; the reference has no `const` there.
-        unsafe {
-            text::put(out, bytes.as_ptr().cast_mut().cast(), "`out`")?;
-            text::put(len, bytes.len(), "`len`")
-        }
+        unsafe { text::put_items(out.cast::<*const u8>(), len, bytes, "`len`") }
     });
 }
 
@@ -205,10 +220,7 @@ pub unsafe extern "C" fn dora_input_bytes(event: *mut c_void, out: *mut *const u
     status(|| {
         let bytes = bytes(EVENTS.get(event)?)?;
         // SAFETY: passed on.
-        unsafe {
-            text::put(out, bytes.as_ptr(), "`out`")?;
-            text::put(len, bytes.len(), "`len`")
-        }
+        unsafe { text::put_items(out, len, bytes, "`len`") }
     })
 }
 
@@ -222,24 +234,6 @@ pub extern "C" fn read_dora_input_timestamp(event: *mut c_void) -> c_ulonglong {
 #[unsafe(no_mangle)]
 pub extern "C" fn dora_missed_ticks(event: *mut c_void) -> i64 {
     number(-1, || Ok(i64::try_from(input(event)?.metadata.missed_ticks()).unwrap_or(i64::MAX)))
-}
-
-/// Name of the Arrow type of an input.
-///
-/// # Safety
-/// `out` and `len` are places for a result, or null.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn dora_input_type(
-    event: *mut c_void,
-    out: *mut *const c_char,
-    len: *mut usize,
-) -> c_int {
-    status(|| {
-        let kept = EVENTS.get(event)?;
-        let input = kept.input()?;
-        // SAFETY: passed on.
-        unsafe { text::put_text(out, len, kept.made.get_or_init(|| input.data.type_name())) }
-    })
 }
 
 /// Where the values of an array of numbers lie.
@@ -298,71 +292,35 @@ pub unsafe extern "C" fn dora_input_values(
     })
 }
 
-/// The text of an array of one string.
-///
-/// # Safety
-/// `out` and `len` are places for a result, or null.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn dora_input_text(
-    event: *mut c_void,
-    out: *mut *const c_char,
-    len: *mut usize,
-) -> c_int {
-    status(|| {
-        let input = input(event)?;
-        let value = <&str>::try_from(input.data)
-            .map_err(|error| Failure::new(Status::WrongType, format!("input `{}`: {error}", input.id)))?;
-        // SAFETY: passed on.
-        unsafe { text::put_text(out, len, value) }
-    })
+macro_rules! texts {
+    ($($(#[$doc:meta])* $name:ident = $read:expr;)*) => {$(
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// `out` and `len` are places for a result, or null.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name(
+            event: *mut c_void,
+            out: *mut *const c_char,
+            len: *mut usize,
+        ) -> c_int {
+            // SAFETY: passed on.
+            status(|| unsafe { text::put_text(out, len, $read(EVENTS.get(event)?)?) })
+        }
+    )*};
 }
 
-/// Who or what the event is about.
-///
-/// # Safety
-/// `out` and `len` are places for a result, or null.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn dora_event_id(
-    event: *mut c_void,
-    out: *mut *const c_char,
-    len: *mut usize,
-) -> c_int {
-    // SAFETY: passed on.
-    status(|| unsafe { text::put_text(out, len, EVENTS.get(event)?.about()?) })
-}
-
-/// What went wrong.
-///
-/// # Safety
-/// `out` and `len` are places for a result, or null.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn dora_event_error(
-    event: *mut c_void,
-    out: *mut *const c_char,
-    len: *mut usize,
-) -> c_int {
-    // SAFETY: passed on.
-    status(|| unsafe { text::put_text(out, len, EVENTS.get(event)?.error()?) })
-}
-
-/// The new value of a parameter, as JSON.
-///
-/// # Safety
-/// `out` and `len` are places for a result, or null.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn dora_event_value_json(
-    event: *mut c_void,
-    out: *mut *const c_char,
-    len: *mut usize,
-) -> c_int {
-    status(|| {
-        let kept = EVENTS.get(event)?;
-        let Event::ParamUpdate { value, .. } = &kept.event else {
-            return Err(Failure::new(Status::WrongType, "the event is no new value of a parameter"));
-        };
-        // SAFETY: passed on.
-        unsafe { text::put_text(out, len, kept.made.get_or_init(|| value.to_string())) }
-    })
+texts! {
+    /// Name of the Arrow type of an input.
+    dora_input_type = Kept::type_name;
+    /// The text of an array of one string.
+    dora_input_text = Kept::text;
+    /// Who or what the event is about.
+    dora_event_id = Kept::about;
+    /// What went wrong.
+    dora_event_error = Kept::error;
+    /// The new value of a parameter, as JSON.
+    dora_event_value_json = Kept::value_json;
 }
 
 /// 0 when somebody stopped the dataflow, 1 when all inputs are closed, -1 when the event is no stop.

@@ -262,56 +262,37 @@ pub unsafe extern "C" fn dora_metadata_get_string(
     })
 }
 
-/// Whole numbers.
-///
-/// # Safety
-/// `key` points to `key_len` bytes; `out` and `count` are places for a result, or null.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn dora_metadata_get_list_int(
-    source: *const c_void,
-    key: *const c_char,
-    key_len: usize,
-    out: *mut *const i64,
-    count: *mut usize,
-) -> c_int {
-    status(|| {
-        let pick = |found: &'static Parameter| match found {
-            Parameter::ListInt(list) => Some(list),
-            _ => None,
-        };
-        // SAFETY: passed on.
-        unsafe {
-            let list = typed(source, key, key_len, 4, pick)?;
-            text::put(out, list.as_ptr(), "`out`")?;
-            text::put(count, list.len(), "`count`")
+macro_rules! lists {
+    ($($(#[$doc:meta])* $name:ident: $variant:ident($wanted:literal) -> $t:ty;)*) => {$(
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// `key` points to `key_len` bytes; `out` and `count` are places for a result, or null.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name(
+            source: *const c_void,
+            key: *const c_char,
+            key_len: usize,
+            out: *mut *const $t,
+            count: *mut usize,
+        ) -> c_int {
+            let pick = |found: &'static Parameter| match found {
+                Parameter::$variant(list) => Some(list),
+                _ => None,
+            };
+            // SAFETY: passed on.
+            status(|| unsafe {
+                text::put_items(out, count, typed(source, key, key_len, $wanted, pick)?, "`count`")
+            })
         }
-    })
+    )*};
 }
 
-/// Numbers.
-///
-/// # Safety
-/// `key` points to `key_len` bytes; `out` and `count` are places for a result, or null.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn dora_metadata_get_list_float(
-    source: *const c_void,
-    key: *const c_char,
-    key_len: usize,
-    out: *mut *const f64,
-    count: *mut usize,
-) -> c_int {
-    status(|| {
-        let pick = |found: &'static Parameter| match found {
-            Parameter::ListFloat(list) => Some(list),
-            _ => None,
-        };
-        // SAFETY: passed on.
-        unsafe {
-            let list = typed(source, key, key_len, 5, pick)?;
-            text::put(out, list.as_ptr(), "`out`")?;
-            text::put(count, list.len(), "`count`")
-        }
-    })
+lists! {
+    /// Whole numbers.
+    dora_metadata_get_list_int: ListInt(4) -> i64;
+    /// Numbers.
+    dora_metadata_get_list_float: ListFloat(5) -> f64;
 }
 
 /// The `index`th of several texts, and how many there are.

@@ -136,16 +136,30 @@ pub(crate) unsafe fn put<T>(to: *mut T, value: T, what: &str) -> Outcome<()> {
     Ok(())
 }
 
+/// Writes where items lie and how many they are; `count` is what the caller calls the place for that.
+///
+/// # Safety
+/// As [`put`], for both.
+pub(crate) unsafe fn put_items<T>(
+    out: *mut *const T,
+    len: *mut usize,
+    items: &[T],
+    count: &str,
+) -> Outcome<()> {
+    // SAFETY: passed on.
+    unsafe {
+        put(out, items.as_ptr(), "`out`")?;
+        put(len, items.len(), count)
+    }
+}
+
 /// Writes a place and a length.
 ///
 /// # Safety
 /// As [`put`], for both.
 pub(crate) unsafe fn put_text(out: *mut *const c_char, len: *mut usize, value: &str) -> Outcome<()> {
-    // SAFETY: passed on.
-    unsafe {
-        put(out, value.as_ptr().cast(), "`out`")?;
-        put(len, value.len(), "`len`")
-    }
+    // SAFETY: passed on. `c_char` is a byte.
+    unsafe { put_items(out.cast::<*const u8>(), len, value.as_bytes(), "`len`") }
 }
 
 /// Writes null and 0 where the places are there.

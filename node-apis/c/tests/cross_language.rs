@@ -1,14 +1,9 @@
-//! Arrays of every type go through nodes in several languages and come out unchanged: `examples/cross-language`.
+//! Arrays of every type go through nodes in several languages and come out unchanged: `examples/cross-language`. With a node
+//! in Python among them they do so in `node-apis/python/tests/test_examples.py`.
 
 mod support;
 
-use std::{
-    env,
-    ffi::OsString,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{env, fs, path::PathBuf, process::Command};
 
 use support::{Language, compile, folder, good, has_sanitizers, root, run};
 
@@ -27,7 +22,7 @@ fn binaries() -> PathBuf {
 
 /// Compiles the relays beside a copy of the example, and runs one of its descriptors.
 #[track_caller]
-fn goes_through(test: &str, descriptor: &str, flags: &[&str], environment: &[(&str, &std::ffi::OsStr)]) {
+fn goes_through(test: &str, descriptor: &str, flags: &[&str]) {
     let (Some(cc), Some(cxx)) = (Language::C.compiler(), Language::Cxx.compiler()) else { return };
     let place = folder(test);
     let example = root().join("examples/cross-language");
@@ -39,7 +34,7 @@ fn goes_through(test: &str, descriptor: &str, flags: &[&str], environment: &[(&s
     let text = text.replace("../../target/release", binaries().to_str().expect("UTF-8 path"));
     fs::write(place.join(descriptor), text).expect("the target folder is writable");
 
-    let run = run(&place.join(descriptor), environment);
+    let run = run(&place.join(descriptor), &[]);
     run.is("");
     let said =
         run.lines.iter().find(|line| line.starts_with("check: all ")).unwrap_or_else(|| panic!("{run:#?}"));
@@ -51,30 +46,12 @@ fn goes_through(test: &str, descriptor: &str, flags: &[&str], environment: &[(&s
 
 #[test]
 fn every_arrow_type_goes_through_c_and_cxx_unchanged() {
-    goes_through("cross-native", "native.yml", &[], &[]);
+    goes_through("cross-native", "native.yml", &[]);
 }
 
 #[test]
 fn sanitizers_find_nothing_when_arrays_of_every_type_go_through() {
     if has_sanitizers(Language::Cxx) {
-        goes_through("cross-asan", "native.yml", &[support::SANITIZERS], &[]);
+        goes_through("cross-asan", "native.yml", &[support::SANITIZERS]);
     }
-}
-
-#[test]
-fn every_arrow_type_goes_through_python_c_and_cxx_unchanged() {
-    let Some(python) = env::var_os("DORA_PYTHON") else {
-        println!("skipped: needs DORA_PYTHON, a Python with a wheel of this source");
-        return;
-    };
-    let has_module = Command::new(&python).args(["-c", "import dora, pyarrow; dora.Node"]).output().unwrap();
-    assert!(has_module.status.success(), "{}", String::from_utf8_lossy(&has_module.stderr));
-    // Nodes in Python run in the first `python3` of the path.
-    let folder = Path::new(&python).parent().unwrap_or(Path::new("")).to_owned();
-    let mut path = OsString::from(folder);
-    if let Some(rest) = env::var_os("PATH") {
-        path.push(":");
-        path.push(rest);
-    }
-    goes_through("cross-python", "dataflow.yml", &[], &[("PATH", &path)]);
 }

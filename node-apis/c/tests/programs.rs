@@ -68,6 +68,18 @@ fn sanitizers_find_nothing_in_the_cxx_api() {
 }
 
 #[test]
+fn events_of_other_sources_come_in_one_stream_with_those_of_the_dataflow() {
+    let seen = |test: &str, flags: &[&str]| {
+        let sent = sent(test, Language::Cxx, "cxx/merge.cc", "cxx/merge.json", flags);
+        assert!(sent.is_none_or(|sent| sent.lines().count() == 10), "every input was answered");
+    };
+    seen("merge", &["-std=c++17"]);
+    if has_sanitizers(Language::Cxx) {
+        seen("merge-asan", &["-std=c++20", SANITIZERS]);
+    }
+}
+
+#[test]
 fn headers_stand_alone_in_every_standard_without_a_warning() {
     let folder = folder("headers");
     let check = |language: Language, file: &str, standards: &[&str], text: &str| {

@@ -27,10 +27,13 @@
 #define DORA_NODE_API_CXX_H
 
 #include "dora/arrow_pair.h"
+#include "dora/merge.h"
 #include "dora/pattern.h"
 
 #ifndef DORA_NO_GLOBAL_NAMES
 using dora::ArrowInputInfo;
+using dora::CombinedEvent;
+using dora::CombinedEvents;
 using dora::DoraEvent;
 using dora::DoraEventType;
 using dora::DoraInput;
@@ -49,9 +52,12 @@ using dora::OutputSender;
 
 using dora::close_outputs;
 using dora::dataflow_descriptor_json;
+using dora::dora_events_into_combined;
+using dora::downcast_dora;
 using dora::drain_events;
 using dora::drained_events_len;
 using dora::drained_events_next;
+using dora::empty_combined_events;
 using dora::event_as_arrow_input;
 using dora::event_as_arrow_input_with_info;
 using dora::event_as_input;

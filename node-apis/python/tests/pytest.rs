@@ -143,18 +143,20 @@ fn dora() -> PathBuf {
     }
     let dora = binaries().join("dora");
     if !dora.exists() {
-        build("dora-cli");
+        build("dora-cli", "--bins");
     }
     dora
 }
 
-/// The folder of the native nodes that run beside Python ones. They must speak the language of `dora`: those that are
+/// The folder of the native nodes that run beside Python ones, and of the C library. They must speak the language of `dora`: those that are
 /// there may be older.
 fn native_nodes() -> PathBuf {
     if let Some(given) = env::var_os("DORA_NATIVE_NODES") {
         return fs::canonicalize(given).expect("DORA_NATIVE_NODES names a folder");
     }
-    build("inverted-pendulum");
+    build("inverted-pendulum", "--bins");
+    build("cross-language-example", "--bins");
+    build("dora-node-api-c", "--lib");
     binaries()
 }
 
@@ -165,11 +167,11 @@ fn binaries() -> PathBuf {
     own.ancestors().nth(2).expect("a test lies in target/<profile>/deps").to_owned()
 }
 
-/// Builds the programs of a package of this workspace in the profile of this test.
-fn build(package: &str) {
+/// Builds the programs or the library of a package of this workspace in the profile of this test.
+fn build(package: &str, what: &str) {
     let binaries = binaries();
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--bins", "-p", package, "--target-dir"]);
+    build.args(["build", what, "-p", package, "--target-dir"]);
     build.arg(binaries.parent().expect("target folder")).current_dir(PACKAGE);
     if binaries.ends_with("release") {
         build.arg("--release");

@@ -5,6 +5,7 @@ in it. Each example runs in a copy of its folder.
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -118,3 +119,29 @@ def test_builder_example_writes_the_file_in_its_folder_and_runs_it(example, clea
     shown = completed.stdout + completed.stderr
     for line in ("fast: 55", "slow: 55"):
         assert line in shown, shown
+
+
+def test_every_arrow_type_goes_through_python_c_and_cxx_unchanged(example, run_dataflow):
+    natives = os.environ.get("DORA_NATIVE_NODES")
+    compilers = [os.environ.get("CC", "cc"), os.environ.get("CXX", "c++")]
+    if natives is None or not all(map(shutil.which, compilers)):
+        pytest.skip("needs a C and a C++ compiler, and in DORA_NATIVE_NODES the nodes in Rust and libdora_node_api_c.so")
+    folder = example("cross-language")
+    (folder / "build").mkdir()
+    paths = [f"-I{ROOT}/node-apis/{api}/include" for api in ("c", "cxx")] + [f"-L{natives}", f"-Wl,-rpath,{natives}"]
+    for compiler, source, program, standard in [
+        (compilers[0], "relay.c", "relay_c", "-std=c11"),
+        (compilers[1], "relay.cc", "relay_cxx", "-std=c++17"),
+    ]:
+        command = [compiler, standard, "-D_GNU_SOURCE", *paths, source, "-o", f"build/{program}", "-ldora_node_api_c", "-pthread"]
+        made = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert made.returncode == 0, made.stderr
+    descriptor = folder / "dataflow.yml"
+    text = descriptor.read_text(encoding="utf-8")
+    descriptor.write_text(text.replace("../../target/release", natives), encoding="utf-8")
+    run = run_dataflow(descriptor)
+    assert run.code == 0, run
+    (said,) = [line for line in run.of("check") if line.startswith("all ")]
+    count = int(said.split()[1])
+    assert count >= 100 and said.endswith("arrays came through unchanged"), said
+    assert len(run.report["edges"]) == 4 and all(edge["taken"] == count for edge in run.report["edges"]), run

@@ -1,5 +1,6 @@
 """Python operators: in real dataflows, and reloaded."""
 
+import sys
 import textwrap
 
 import pyarrow as pa
@@ -82,6 +83,68 @@ def test_stop_all_stops_the_dataflow(run_dataflow):
     more = "  - {id: other, operator: {python: reader.py, inputs: {t: dora/timer/secs/1000}}}"
     run = run_dataflow(TWO.format(more=more), {"sender.py": source, "reader.py": READER})
     assert run.code == 0 and "operator `a` of node `rt` asked for it" in run.stderr, run
+
+
+def test_what_operators_print_and_log_is_an_output_of_the_one_that_asks_for_it(run_dataflow):
+    yaml = """
+nodes:
+  - id: rt
+    operators:
+      - { id: a, python: talker.py, inputs: { tick: dora/timer/millis/10 } }
+      - id: b
+        python: { source: talker.py }
+        inputs: { tick: dora/timer/millis/10 }
+        outputs: [lines, logs]
+        send_stdout_as: lines
+        send_logs_as: logs
+  - { id: raw, operator: { python: printer.py, inputs: { line: rt/b/lines } } }
+  - { id: structured, operator: { python: printer.py, inputs: { line: rt/b/logs } } }
+"""
+    talker = """
+import logging
+from dora import DoraStatus
+
+class Operator:
+    def on_event(self, event, send_output):
+        print("printed")
+        logging.warning("logged")
+        return DoraStatus.STOP
+"""
+    printer = """
+class Operator:
+    def on_event(self, event, send_output):
+        if event["type"] == "INPUT":
+            print("got", event["value"][0].as_py())
+"""
+    run = run_dataflow(yaml, {"talker.py": talker, "printer.py": printer})
+    assert run.code == 0, run
+    assert run.of("raw").count("got printed") == 2, run
+    logged = [line for line in run.of("structured") if '"message":"logged"' in line]
+    assert len(logged) == 2 and not any("printed" in line for line in run.of("structured")), run
+
+
+def test_operators_with_a_conda_environment_run_in_it_and_one_that_is_missing_is_named(run_dataflow, tmp_path):
+    yaml = "nodes: [{id: rt, operator: {python: {source: where.py, conda_env: arm}, inputs: {t: dora/timer/millis/5}}}]"
+    where = """
+import os
+from dora import DoraStatus
+
+class Operator:
+    def on_event(self, event, send_output):
+        print(os.environ["CONDA_DEFAULT_ENV"], "in", os.environ["CONDA_PREFIX"], "by", os.environ["STARTED_BY"])
+        return DoraStatus.STOP
+"""
+    root = tmp_path / "forge"
+    environment = {"MAMBA_ROOT_PREFIX": str(root)}
+    run = run_dataflow(yaml, {"where.py": where}, env=environment)
+    assert run.code != 0 and "no conda environment `arm`" in run.stderr and "forge/envs/arm" in run.stderr, run
+    python = root / "envs" / "arm" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nSTARTED_BY="$0" exec "{sys.executable}" "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    run = run_dataflow(yaml, {"where.py": where}, env=environment)
+    assert run.code == 0, run
+    assert run.of("rt") == [f"arm in {root}/envs/arm by {python}"], run
 
 
 class Node:

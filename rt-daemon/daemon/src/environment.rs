@@ -14,6 +14,8 @@ use dora_protocol::{
     operator::{ENV_RUNTIME_CONFIG, Operator, OperatorSource, RuntimeConfig},
 };
 
+use crate::conda;
+
 /// Environment variables by name.
 pub type Env = BTreeMap<String, String>;
 
@@ -29,7 +31,8 @@ pub fn managed_python(node: &Node, working_dir: &Path) -> Option<PathBuf> {
         NodeKind::Executable { path, .. } if path.ends_with(".py") && !node.build.is_empty() => {
             Some(working_dir.join(".dora/python-envs").join(node.id.as_str()))
         }
-        NodeKind::Runtime { operators } if !node.build.is_empty() => {
+        // One with a conda environment has its own.
+        NodeKind::Runtime { operators } if !node.build.is_empty() && conda::wanted(operators).is_none() => {
             let python = |operator: &Operator| matches!(operator.source, OperatorSource::Python { .. });
             let folder = || working_dir.join(".dora/python-envs").join(node.id.as_str());
             operators.iter().any(python).then(folder)
@@ -41,11 +44,16 @@ pub fn managed_python(node: &Node, working_dir: &Path) -> Option<PathBuf> {
 /// Sets what an activated virtual environment sets: `VIRTUAL_ENV`, and its programs first in `PATH`. `host` has what
 /// `env` does not override.
 pub fn activate(env: &mut Env, host: &Env, folder: &Path) {
+    put_first(env, host, folder);
+    env.insert("VIRTUAL_ENV".to_owned(), folder.display().to_string());
+}
+
+/// Puts the programs of an environment first in `PATH`.
+pub(crate) fn put_first(env: &mut Env, host: &Env, folder: &Path) {
     let path = env.get("PATH").or_else(|| host.get("PATH")).map(String::as_str).unwrap_or_default();
     let bin = folder.join("bin").display().to_string();
     let path = if path.is_empty() { bin } else { format!("{bin}:{path}") };
     env.insert("PATH".to_owned(), path);
-    env.insert("VIRTUAL_ENV".to_owned(), folder.display().to_string());
 }
 
 /// What the descriptor sets for `node`, on top of the inherited environment, and a sentence for each value that

@@ -110,6 +110,21 @@ pub enum ProgramError {
         /// Where the environment should be.
         folder: PathBuf,
     },
+    /// There is no such conda environment, or none with an interpreter in it.
+    #[error(
+        "{at}: node `{node}`: there is no conda environment `{name}` with a `bin/python`; searched {searched}; make it with \
+         `conda create -n {name} python`, or give its folder"
+    )]
+    NoConda {
+        /// Where the node stands in the file.
+        at: Box<Location>,
+        /// The node.
+        node: NodeId,
+        /// As written.
+        name: String,
+        /// All places.
+        searched: String,
+    },
     /// `path: shell` without permission.
     #[error(
         "{at}: node `{node}` runs a shell command, which is not allowed by default; allow it with \

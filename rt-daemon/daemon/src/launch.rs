@@ -55,8 +55,8 @@ pub(crate) fn find(
     let found = program::resolve(node, working_dir, &whole, options);
     if let Ok(Some(program)) = &found {
         warnings.extend(program.warnings.clone());
-        if let Some(folder) = &program.environment {
-            environment::activate(&mut env, host, folder);
+        if let Some(active) = &program.environment {
+            active.set(&mut env, host);
         }
     }
     for warning in warnings {

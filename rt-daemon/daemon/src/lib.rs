@@ -17,6 +17,7 @@ mod assemble;
 mod change;
 mod comeback;
 mod compile;
+mod conda;
 mod connect;
 pub mod control;
 mod conversation;

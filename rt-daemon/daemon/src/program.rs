@@ -16,7 +16,8 @@ use dora_protocol::{
 };
 
 use crate::{
-    environment::{Env, expand, managed_python},
+    conda::{self, Conda},
+    environment::{Env, activate, expand, managed_python},
     error::ProgramError,
     options::RunOptions,
 };
@@ -26,10 +27,29 @@ use crate::{
 pub(crate) struct Program {
     pub(crate) file: PathBuf,
     pub(crate) args: Vec<String>,
-    /// The virtual environment that shall be active, when it is not the one of this process.
-    pub(crate) environment: Option<PathBuf>,
+    /// The environment that shall be active, when it is not the one of this process.
+    pub(crate) environment: Option<Active>,
     /// Sentences for the user; the program can be started nevertheless.
     pub(crate) warnings: Vec<String>,
+}
+
+/// An environment of Python that a program runs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Active {
+    /// A virtual environment.
+    Virtual(PathBuf),
+    /// One of conda.
+    Conda(Conda),
+}
+
+impl Active {
+    /// Sets in `env` what activating it sets; `host` has what `env` does not override.
+    pub(crate) fn set(&self, env: &mut Env, host: &Env) {
+        match self {
+            Self::Virtual(folder) => activate(env, host, folder),
+            Self::Conda(conda) => conda.activate(env, host),
+        }
+    }
 }
 
 /// Finds the program of a node in `env`, the whole environment the node will have. `None` for a dynamic node.
@@ -92,18 +112,41 @@ fn runtime(
     for Operator { source, .. } in operators {
         let candidates = source.candidates(working_dir);
         if !candidates.iter().any(|file| file.is_file()) {
-            let (OperatorSource::Python { source: path } | OperatorSource::SharedLibrary { path }) = source;
-            return Err(missing(node, path, &candidates[0], &candidates[1..]));
+            return Err(missing(node, source.path(), &candidates[0], &candidates[1..]));
         }
     }
-    if let Some(Operator { source: OperatorSource::Python { source }, .. }) = operators.first() {
+    let mut program = if let Some(name) = conda::wanted(operators) {
+        in_conda(node, name, working_dir, env)?
+    } else if let Some(Operator { source: OperatorSource::Python { source, .. }, .. }) = operators.first() {
         let managed = managed_python(node, dataflow_dir).filter(|_| options.uv);
         let mut program = python(node, source, working_dir, env, options.uv, managed)?;
         // The runtime loads the scripts itself.
         program.args.pop();
-        program.args.extend(["-c".into(), "from dora import start_runtime; start_runtime()".into()]);
-        return Ok(program);
-    }
+        program
+    } else {
+        return native_runtime(node, working_dir, env);
+    };
+    program.args.extend(["-c".into(), "from dora import start_runtime; start_runtime()".into()]);
+    Ok(program)
+}
+
+/// The interpreter of a conda environment.
+fn in_conda(node: &Node, name: &str, working_dir: &Path, env: &Env) -> Result<Program, ProgramError> {
+    let conda = Conda::find(name, working_dir, env).map_err(|searched| ProgramError::NoConda {
+        at: Box::new(node.at.clone()),
+        node: node.id.clone(),
+        name: name.to_owned(),
+        searched: list(searched.iter()),
+    })?;
+    Ok(Program {
+        file: conda.interpreter(),
+        args: vec!["-u".into()],
+        environment: Some(Active::Conda(conda)),
+        warnings: Vec::new(),
+    })
+}
+
+fn native_runtime(node: &Node, working_dir: &Path, env: &Env) -> Result<Program, ProgramError> {
     let own = std::env::current_exe().ok().filter(|file| file.file_stem().is_some_and(|stem| stem == "dora"));
     let file = match own {
         Some(file) => file,
@@ -164,7 +207,7 @@ fn python(
             return Err(ProgramError::NoEnvironment { at, node, folder });
         }
         let args = vec!["-u".into(), script];
-        return Ok(Program { file, args, environment: Some(folder), warnings: Vec::new() });
+        return Ok(Program { file, args, environment: Some(Active::Virtual(folder)), warnings: Vec::new() });
     }
     if uv {
         let file = find("uv").ok_or_else(|| absent("uv", "install uv, or run without `--uv`"))?;
@@ -187,7 +230,7 @@ fn search_path(env: &Env) -> Vec<PathBuf> {
     virtual_env.into_iter().chain(std::env::split_paths(path).filter(|p| !p.as_os_str().is_empty())).collect()
 }
 
-fn is_executable(file: &Path) -> bool {
+pub(crate) fn is_executable(file: &Path) -> bool {
     file.metadata().is_ok_and(|m| m.permissions().mode() & 0o111 != 0)
 }
 
@@ -311,7 +354,8 @@ mod tests {
         fs::create_dir_all(place.dir.path().join("flow/.dora/python-envs/a/bin")).unwrap();
         let python = place.file("flow/.dora/python-envs/a/bin/python", 0o755);
         let program = place.resolve(&node, &options).unwrap();
-        assert_eq!(program.environment, Some(place.dir.path().join("flow/.dora/python-envs/a")));
+        let folder = place.dir.path().join("flow/.dora/python-envs/a");
+        assert_eq!(program.environment, Some(Active::Virtual(folder)));
         assert_eq!((program.file, program.args[0].as_str()), (python, "-u"));
     }
 
@@ -334,6 +378,7 @@ mod tests {
             id: "op".parse().unwrap(),
             at: Default::default(),
             source,
+            sha256: None,
             inputs: Vec::new(),
             outputs: Vec::new(),
             budget_ns: None,
@@ -359,12 +404,42 @@ mod tests {
     fn python_operators_run_under_the_interpreter_of_their_node() {
         let place = place();
         let python = place.file("bin/python3", 0o755);
-        let node = runtime_node(vec![OperatorSource::Python { source: "op.py".into() }]);
+        let script = |conda_env| OperatorSource::Python { source: "op.py".into(), conda_env };
+        let node = runtime_node(vec![script(None)]);
         assert!(place.resolve(&node, &RunOptions::default()).is_err(), "the script is not there");
         place.file("flow/op.py", 0o644);
         let program = place.resolve(&node, &RunOptions::default()).unwrap();
         assert_eq!((program.file, &program.args[..2]), (python, &["-u".to_owned(), "-c".to_owned()][..]));
         assert!(program.args[2].contains("start_runtime()"), "{:?}", program.args);
+    }
+
+    #[test]
+    fn python_operators_with_a_conda_environment_run_in_it_also_under_uv_or_name_what_was_searched() {
+        let mut place = place();
+        place.file("bin/python3", 0o755);
+        place.file("flow/op.py", 0o644);
+        let root = place.dir.path().join("forge");
+        place.env.insert("MAMBA_ROOT_PREFIX".into(), root.display().to_string());
+        place.env.insert("VIRTUAL_ENV".into(), place.dir.path().join("venv").display().to_string());
+        let script = |conda_env| OperatorSource::Python { source: "op.py".into(), conda_env };
+        let mut node = runtime_node(vec![script(None), script(Some("arm".into()))]);
+        node.build = vec!["pip install x".into()];
+        let text = place.resolve(&node, &RunOptions::default()).unwrap_err().to_string();
+        for part in ["flow.yml:3:5", "node `rt`", "conda environment `arm`", "forge/envs/arm", "conda create"]
+        {
+            assert!(text.contains(part), "`{part}` is not in: {text}");
+        }
+        fs::create_dir_all(root.join("envs/arm/bin")).unwrap();
+        let python = place.file("forge/envs/arm/bin/python", 0o755);
+        for options in [RunOptions::default(), RunOptions { uv: true, ..RunOptions::default() }] {
+            let program = place.resolve(&node, &options).unwrap();
+            assert_eq!((&program.file, program.args[0].as_str()), (&python, "-u"));
+            let (mut env, host) = (Env::new(), place.env.clone());
+            program.environment.unwrap().set(&mut env, &host);
+            assert_eq!(env["CONDA_PREFIX"], root.join("envs/arm").display().to_string());
+            assert_eq!((env["CONDA_DEFAULT_ENV"].as_str(), env["VIRTUAL_ENV"].as_str()), ("arm", ""));
+            assert!(env["PATH"].starts_with(&root.join("envs/arm/bin:").display().to_string()), "{env:?}");
+        }
     }
 
     #[test]

@@ -140,6 +140,7 @@ pub(crate) mod tests {
             id: id.parse().unwrap(),
             at: Default::default(),
             source: OperatorSource::SharedLibrary { path: id.into() },
+            sha256: None,
             inputs: inputs.into_iter().enumerate().map(input).collect(),
             outputs: outputs
                 .iter()

@@ -2,7 +2,14 @@
 
 mod support;
 
-use support::run;
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+    thread,
+};
+
+use support::{built, run};
 
 /// One operator with one input, fed by a timer.
 fn single(input: &str) -> String {
@@ -107,4 +114,56 @@ fn a_library_that_is_missing_or_no_operator_is_named_with_its_place() {
     assert_ne!(ended.code, Some(0), "{}", ended.text);
     ended.has("cannot be loaded");
     ended.has("operator `op`");
+}
+
+#[test]
+fn what_a_process_prints_is_an_output_of_the_operator_that_asks_for_it() {
+    let ended = run("  - id: rt
+    operators:
+      - { id: a, shared-library: LIBRARY, inputs: { three: dora/timer/millis/20 }, outputs: [out] }
+      - id: b
+        shared-library: LIBRARY
+        inputs: { note: rt/a/out, log: rt/a/out }
+        outputs: [lines, logs]
+        send_stdout_as: lines
+        send_logs_as: logs
+        min_log_level: warn
+  - id: raw
+    operator: { shared-library: LIBRARY, inputs: { line: rt/b/lines } }
+  - id: structured
+    operator: { shared-library: LIBRARY, inputs: { line: rt/b/logs } }
+");
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
+    for number in 1..=3 {
+        ended.has(&format!("says: got says: heard {number}"));
+    }
+    let said = |node: &str| -> Vec<&str> {
+        ended.text.lines().filter(|line| line.contains(node) && line.contains("says: got ")).collect()
+    };
+    let structured = said("structured: ");
+    assert_eq!(structured.len(), 3, "only what is structured, and all of it:\n{}", ended.text);
+    assert!(structured.iter().all(|line| line.contains("\"message\":\"event ")), "{structured:?}");
+    assert!(!ended.text.contains("rt: says: heard"), "less than `min_log_level` was shown:\n{}", ended.text);
+}
+
+#[test]
+fn an_operator_behind_a_url_is_downloaded_and_loaded() {
+    use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
+    let name = format!("{DLL_PREFIX}operator_for_tests{DLL_SUFFIX}");
+    let library = fs::read(built().join(&name)).expect("the library was built");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let request = BufReader::new(stream.try_clone().expect("a socket")).lines();
+            drop(request.map_while(Result::ok).take_while(|line| !line.is_empty()).last());
+            let head =
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", library.len());
+            // A client that went away is the client's affair.
+            drop(stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&library)));
+        }
+    });
+    let ended = run(&single("three").replace("LIBRARY", &format!("http://127.0.0.1:{port}/{name}?v=1")));
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
+    ended.has(&format!("downloading http://127.0.0.1:{port}/{name}?v=1"));
 }

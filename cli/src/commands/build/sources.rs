@@ -79,15 +79,15 @@ pub(super) fn place(dataflow: &mut Dataflow) -> CliResult<Vec<Fetch>> {
     let mut problems = Vec::new();
     let working_dir = dataflow.working_dir.clone();
     for node in &mut dataflow.nodes {
-        let Some((what, to)) = source(node, &working_dir, &mut problems) else { continue };
-        let user = User { node: node.id.to_string(), at: node.at.clone(), builds: !node.build.is_empty() };
-        let known = fetches.entry(to.clone()).or_insert_with(|| {
-            order.push(to.clone());
-            Fetch { what: what.clone(), to: to.clone(), pin: None, users: Vec::new() }
-        });
-        known.users.push(user);
-        if let Err(problem) = agree(known, what, node) {
-            problems.push(problem);
+        for (at, what, to) in sources_of(node, &working_dir, &mut problems) {
+            let user = User { node: node.id.to_string(), at, builds: !node.build.is_empty() };
+            let known = fetches.entry(to.clone()).or_insert_with(|| {
+                order.push(to.clone());
+                Fetch { what: what.clone(), to: to.clone(), pin: None, users: Vec::new() }
+            });
+            let agreed = agree(known, what, &user);
+            known.users.push(user);
+            problems.extend(agreed.err());
         }
     }
     if problems.is_empty() {
@@ -98,7 +98,7 @@ pub(super) fn place(dataflow: &mut Dataflow) -> CliResult<Vec<Fetch>> {
 }
 
 /// Two nodes may name one URL, one of them with its digest; they may not want two digests.
-fn agree(known: &mut Fetch, what: What, node: &Node) -> Result<(), String> {
+fn agree(known: &mut Fetch, what: What, user: &User) -> Result<(), String> {
     let first = known.node().to_owned();
     if let (What::Download { sha256: one, .. }, What::Download { sha256: Some(other), .. }) =
         (&mut known.what, what)
@@ -106,7 +106,7 @@ fn agree(known: &mut Fetch, what: What, node: &Node) -> Result<(), String> {
         if one.as_ref().is_some_and(|one| *one != other) {
             return Err(format!(
                 "{}: node `{}`: `path_sha256` is another one than that of node `{first}`, which has the same URL",
-                node.at, node.id
+                user.at, user.node
             ));
         }
         *one = Some(other);
@@ -114,42 +114,62 @@ fn agree(known: &mut Fetch, what: What, node: &Node) -> Result<(), String> {
     Ok(())
 }
 
-/// Where a node comes from. Changes its folder or its path to the place where that will be.
-fn source(node: &mut Node, working_dir: &Path, problems: &mut Vec<String>) -> Option<(What, PathBuf)> {
-    let url = match &node.kind {
-        NodeKind::Executable { path, .. } if is_url(path) => Some(path.clone()),
-        _ => None,
-    };
-    let mut refuse = |why: String| problems.push(format!("{}: node `{}`: {why}", node.at, node.id));
-    match (&node.git, url) {
-        (None, None) => None,
-        (Some(_), Some(url)) => {
-            refuse(format!("`path` in a repository is a file of the repository, and not the URL `{url}`"));
-            None
-        }
-        (Some(git), None) => {
-            if let Err(why) = git_rules(git) {
-                refuse(why);
-                return None;
+/// Where the parts of a node come from. Changes its folder, its path and those of its operators to the places where that
+/// will be.
+fn sources_of(
+    node: &mut Node,
+    working_dir: &Path,
+    problems: &mut Vec<String>,
+) -> Vec<(Location, What, PathBuf)> {
+    let (at, id) = (node.at.clone(), node.id.clone());
+    let mut refuse = |at: &Location, why: String| problems.push(format!("{at}: node `{id}`: {why}"));
+    let mut found = Vec::new();
+    if let Some(git) = &node.git {
+        match git_rules(git) {
+            Ok(()) => {
+                let to = place::clone(working_dir, git);
+                node.working_dir = Some(to.clone());
+                found.push((at.clone(), What::Git(git.clone()), to));
             }
-            let to = place::clone(working_dir, git);
-            let what = What::Git(git.clone());
-            node.working_dir = Some(to.clone());
-            Some((what, to))
-        }
-        (None, Some(url)) => {
-            if let Err(why) = download::check_url(&url) {
-                refuse(format!("`{url}` is not a URL that can be downloaded: {why}"));
-                return None;
-            }
-            let to = place::program(working_dir, &url);
-            if let NodeKind::Executable { path, .. } = &mut node.kind {
-                // A `$` in it is a name and no variable.
-                *path = to.to_string_lossy().replace('$', "$$");
-            }
-            Some((What::Download { url, sha256: node.path_sha256.clone() }, to))
+            Err(why) => refuse(&at, why),
         }
     }
+    match &mut node.kind {
+        NodeKind::Executable { path, .. } if is_url(path) && node.git.is_some() => {
+            let why = format!("`path` in a repository is a file of the repository, and not the URL `{path}`");
+            refuse(&at, why);
+        }
+        NodeKind::Executable { path, .. } if is_url(path) => {
+            match download(path, node.path_sha256.as_ref(), working_dir) {
+                Ok((what, to)) => {
+                    // A `$` in it is a name and no variable.
+                    *path = to.to_string_lossy().replace('$', "$$");
+                    found.push((at, what, to));
+                }
+                Err(why) => refuse(&at, why),
+            }
+        }
+        NodeKind::Runtime { operators } => {
+            for operator in operators.iter_mut().filter(|operator| is_url(operator.source.path())) {
+                match download(operator.source.path(), operator.sha256.as_ref(), working_dir) {
+                    Ok((what, to)) => {
+                        *operator.source.path_mut() = to.to_string_lossy().into_owned();
+                        found.push((operator.at.clone(), what, to));
+                    }
+                    Err(why) => refuse(&operator.at, why),
+                }
+            }
+        }
+        _ => {}
+    }
+    found
+}
+
+/// A file behind a URL, and where it will lie.
+fn download(url: &str, sha256: Option<&String>, working_dir: &Path) -> Result<(What, PathBuf), String> {
+    download::check_url(url).map_err(|why| format!("`{url}` is not a URL that can be downloaded: {why}"))?;
+    let what = What::Download { url: url.to_owned(), sha256: sha256.cloned() };
+    Ok((what, place::program(working_dir, url)))
 }
 
 fn is_url(path: &str) -> bool {
@@ -201,7 +221,7 @@ pub(super) fn missing_to_run(fetches: Vec<Fetch>) -> CliResult<Vec<Fetch>> {
         if let What::Download { url, sha256: Some(expected) } = &fetch.what {
             download::check_digest(&fetch.to, expected).map_err(|why| {
                 let hint = "`dora build` downloads it again";
-                CliError::new(format!("{}: `path: {url}` {why}", fetch.place())).hint(hint)
+                CliError::new(format!("{}: `{url}` {why}", fetch.place())).hint(hint)
             })?;
         }
     }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use dora_protocol::{
     control::{ControlReply, ControlRequest, DataflowInfo, NodeInfo, NodeState},
     dataflow::{Dataflow, Node, NodeKind, Source},
-    operator::OperatorSource,
     policy::RestartPolicy,
 };
 use serde_json::{Value, json};
@@ -187,11 +186,7 @@ fn path(node: &Node) -> String {
         NodeKind::Shell { command } => format!("shell: {command}"),
         NodeKind::Dynamic => "dynamic".to_owned(),
         NodeKind::Runtime { operators } => {
-            let source = |source: &OperatorSource| match source {
-                OperatorSource::Python { source } => source.clone(),
-                OperatorSource::SharedLibrary { path } => path.clone(),
-            };
-            operators.iter().map(|operator| source(&operator.source)).collect::<Vec<_>>().join(", ")
+            operators.iter().map(|operator| operator.source.path()).collect::<Vec<_>>().join(", ")
         }
     }
 }

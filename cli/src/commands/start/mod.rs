@@ -117,10 +117,20 @@ fn prepared(before: &Dataflow, after: &Dataflow) -> BTreeMap<NodeId, Prepared> {
         NodeKind::Executable { path, .. } => Some(path.clone()),
         _ => None,
     };
+    let operators = |before: &Node, after: &Node| match (&before.kind, &after.kind) {
+        (NodeKind::Runtime { operators: before }, NodeKind::Runtime { operators: after }) => before
+            .iter()
+            .zip(after)
+            .filter(|(before, after)| before.source != after.source)
+            .map(|(_, after)| (after.id.clone(), after.source.path().to_owned()))
+            .collect(),
+        _ => BTreeMap::new(),
+    };
     let changed = |(before, after): (&Node, &Node)| {
         let prepared = Prepared {
             working_dir: after.working_dir.clone().filter(|_| before.working_dir != after.working_dir),
             path: path(after).filter(|_| path(before) != path(after)),
+            operators: operators(before, after),
         };
         (prepared != Prepared::default()).then(|| (after.id.clone(), prepared))
     };
@@ -155,7 +165,8 @@ mod tests {
 
     #[test]
     fn only_what_fetching_changed_is_sent_along() {
-        let yaml = "nodes:\n  - id: a\n    path: https://example.org/a\n  - id: b\n    path: b\n";
+        let yaml = "nodes:\n  - id: a\n    path: https://example.org/a\n  - id: b\n    path: b\n  - id: c\n    operators:\n    \
+                    - { id: one, python: https://example.org/one.py }\n    - { id: two, python: two.py }\n";
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("flow.yml"), yaml).unwrap();
         let before = dora_descriptor::load(&dir.path().join("flow.yml"), &[]).unwrap().dataflow;
@@ -163,11 +174,15 @@ mod tests {
         assert!(prepared(&before, &after).is_empty());
         after.nodes[0].kind = NodeKind::Executable { path: "/w/build/a".into(), args: vec![] };
         after.nodes[1].working_dir = Some("/w/.dora/git/b".into());
+        let NodeKind::Runtime { operators } = &mut after.nodes[2].kind else { panic!("operators") };
+        *operators[0].source.path_mut() = "/w/build/one.py".into();
         let found = prepared(&before, &after);
-        assert_eq!(found.len(), 2);
+        assert_eq!(found.len(), 3);
+        let one = [("one".parse().unwrap(), "/w/build/one.py".to_owned())];
+        assert_eq!(found[&before.nodes[2].id].operators, one.into());
         assert_eq!(
             found[&before.nodes[0].id],
-            Prepared { working_dir: None, path: Some("/w/build/a".into()) }
+            Prepared { path: Some("/w/build/a".into()), ..Prepared::default() }
         );
         assert_eq!(found[&before.nodes[1].id].working_dir, Some("/w/.dora/git/b".into()));
     }

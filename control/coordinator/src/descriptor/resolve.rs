@@ -68,8 +68,20 @@ pub(crate) fn resolve(record: &DataflowRecord) -> Result<Resolved, String> {
             if let Some(dir) = &prepared.working_dir {
                 node.working_dir = Some(dir.clone());
             }
-            if let (Some(program), NodeKind::Executable { path, .. }) = (&prepared.path, &mut node.kind) {
-                path.clone_from(program);
+            match &mut node.kind {
+                NodeKind::Executable { path, .. } => {
+                    if let Some(program) = &prepared.path {
+                        path.clone_from(program);
+                    }
+                }
+                NodeKind::Runtime { operators } => {
+                    for operator in operators {
+                        if let Some(file) = prepared.operators.get(&operator.id) {
+                            operator.source.path_mut().clone_from(file);
+                        }
+                    }
+                }
+                _ => {}
             }
         }
     }
@@ -97,8 +109,12 @@ fn is_not_fetched(node: &Node) -> bool {
         let start = path.get(..8).unwrap_or(path).to_ascii_lowercase();
         start.starts_with("http://") || start.starts_with("https://")
     };
-    (node.git.is_some() && node.working_dir.is_none())
-        || matches!(&node.kind, NodeKind::Executable { path, .. } if url(path))
+    let from_url = match &node.kind {
+        NodeKind::Executable { path, .. } => url(path),
+        NodeKind::Runtime { operators } => operators.iter().any(|operator| url(operator.source.path())),
+        _ => false,
+    };
+    from_url || (node.git.is_some() && node.working_dir.is_none())
 }
 
 #[cfg(test)]
@@ -170,6 +186,7 @@ chains:
         let prepared = dora_protocol::control::Prepared {
             working_dir: Some("/clone".into()),
             path: Some("/clone/a".into()),
+            ..Default::default()
         };
         record.prepared = BTreeMap::from([("a".parse().unwrap(), prepared)]);
         record.debug = true;
@@ -183,13 +200,18 @@ chains:
 
     #[test]
     fn a_node_from_elsewhere_that_nobody_fetched_is_refused() {
-        for source in ["git: https://example.org/r, path: ./a", "path: 'HTTPS://example.org/a'"] {
+        for source in [
+            "git: https://example.org/r, path: ./a",
+            "path: 'HTTPS://example.org/a'",
+            "operator: { shared-library: 'https://example.org/a' }",
+        ] {
             let mut record = record(&format!("nodes: [{{ id: a, {source} }}]"));
             let error = resolve(&record).unwrap_err();
             assert!(error.contains("was not fetched") && error.contains("dora build"), "{error}");
             let prepared = dora_protocol::control::Prepared {
                 working_dir: Some("/clone".into()),
                 path: Some("/clone/a".into()),
+                operators: [("op".parse().unwrap(), "/build/a".into())].into(),
             };
             record.prepared = BTreeMap::from([("a".parse().unwrap(), prepared)]);
             resolve(&record).unwrap();

@@ -14,9 +14,6 @@ const NODE_KEYS: [(&str, &str); 3] = [
     ("_unstable_deploy", "has no effect yet: every node runs on this machine"),
 ];
 
-/// Operator keys that differ from what the runtime node already reports.
-const OPERATOR_KEYS: [&str; 2] = ["send_stdout_as", "send_logs_as"];
-
 /// Reports everything in the file that does nothing yet.
 pub(crate) fn collect(raw: &RawDataflow<'_>, kinds: &[Option<Kind>], report: &mut Report) {
     top_level(raw, report);
@@ -31,14 +28,6 @@ pub(crate) fn collect(raw: &RawDataflow<'_>, kinds: &[Option<Kind>], report: &mu
         ports(node.yaml, id, report);
         for operator in &node.operators {
             ports(operator.yaml, id, report);
-            for key in OPERATOR_KEYS {
-                if let Some((name, _)) = operator.yaml.entry(key) {
-                    report.not_yet(name.pos, id, key, "of an operator has no effect yet", false);
-                }
-            }
-            if let Some((key, _)) = operator.yaml.get("python").and_then(|python| python.entry("conda_env")) {
-                report.not_yet(key.pos, id, "conda_env", "has no effect yet", false);
-            }
         }
     }
 }
@@ -70,17 +59,8 @@ fn source(node: &RawNode<'_>, kind: Kind, id: Option<&str>, report: &mut Report)
     match kind {
         Kind::Hub => fatal("hub", "cannot be run yet"),
         Kind::Ros2 => fatal("ros2", "cannot be run yet: there is no ROS 2 bridge"),
-        Kind::Operators => {
-            let urls = node.operators.iter().flat_map(|operator| {
-                ["python", "shared-library", "shared_library"].map(|key| raw::text(operator.yaml, key))
-            });
-            if urls.flatten().any(|source| super::is_url(&source.value)) {
-                let key = if node.has("operators") { "operators" } else { "operator" };
-                fatal(key, "cannot be run yet: operators are not downloaded from URLs");
-            }
-        }
         // A module that is still there could not be read, which is an error.
-        Kind::Path | Kind::Custom | Kind::Module => {}
+        Kind::Path | Kind::Custom | Kind::Module | Kind::Operators => {}
     }
 }
 

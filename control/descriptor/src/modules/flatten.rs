@@ -479,6 +479,9 @@ fn files(block: &mut Yaml, base: &Path, dir: &Path, cloned: bool) {
     }
     for key in ["python", "shared-library", "shared_library"] {
         let Some(path) = block.get_mut(key) else { continue };
+        if let Some(environment) = path.get_mut("conda_env") {
+            replace(environment, &|name| paths::conda_env(dir, name));
+        }
         match path.get_mut("source") {
             Some(source) => replace(source, &file),
             None => replace(path, &file),

@@ -38,6 +38,15 @@ pub(super) fn file(dir: &Path, path: &str) -> String {
     joined.to_string_lossy().into_owned()
 }
 
+/// A conda environment of a module whose folder is `dir`: a folder has a slash, a name stays.
+pub(super) fn conda_env(dir: &Path, name: &str) -> String {
+    if !name.contains('/') {
+        return name.to_owned();
+    }
+    let folder = file(dir, name);
+    if folder.contains('/') { folder } else { format!("./{folder}") }
+}
+
 /// A build line that runs in `dir`.
 pub(super) fn build_line(dir: &Path, line: &str) -> String {
     let dir = dir.to_string_lossy();
@@ -79,6 +88,11 @@ mod tests {
         }
         assert_eq!(program(base.path(), Path::new(""), "x.py"), "x.py");
         assert_eq!(file(Path::new("a/b"), "libop"), "a/b/libop");
+        for (name, expected) in
+            [("arm", "arm"), ("./env", "m/env"), ("../env", "./env"), ("/opt/env", "/opt/env")]
+        {
+            assert_eq!(conda_env(Path::new("m"), name), expected, "{name}");
+        }
         assert_eq!(build_line(Path::new("a b"), "make all"), "env -C 'a b' make all");
         assert_eq!(build_line(Path::new(""), "make all"), "make all");
     }

@@ -298,6 +298,9 @@ pub struct Prepared {
     /// Absolute path of its program, where the descriptor has a URL.
     #[serde(default)]
     pub path: Option<String>,
+    /// Absolute paths of operators that the descriptor has URLs of.
+    #[serde(default)]
+    pub operators: BTreeMap<OperatorId, String>,
 }
 
 /// One edge.

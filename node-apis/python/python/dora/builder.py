@@ -37,8 +37,9 @@ _NODE_KEYS = (
 ).split()
 
 _OPERATOR_KEYS = (
-    "id name description python shared-library shared_library wasm inputs outputs build send_stdout_as send_logs_as"
-    " min_log_level max_log_size max_rotated_files output_types input_types output_metadata pattern output_framing"
+    "id name description python shared-library shared_library path_sha256 wasm inputs outputs output_layout build"
+    " send_stdout_as send_logs_as min_log_level max_log_size max_rotated_files output_types input_types"
+    " output_metadata pattern output_framing"
 ).split()
 
 #: Keys of a node that `Node.set` leaves to a method.

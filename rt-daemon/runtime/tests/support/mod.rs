@@ -57,8 +57,11 @@ pub(crate) fn run_file(file: &Path) -> Ended {
 pub(crate) fn run_file_in(file: &Path, environment: &[(&str, &OsStr)]) -> Ended {
     let mut command = Command::new(built().join("dora"));
     command.args(["run", "--stop-after", "60s"]).arg(file).current_dir(file.parent().unwrap());
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("DORA_")) {
-        command.env_remove(name);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("DORA_") || text.to_ascii_lowercase().ends_with("_proxy") {
+            command.env_remove(name);
+        }
     }
     command.envs(environment.iter().copied());
     let output = command.output().expect("dora starts");

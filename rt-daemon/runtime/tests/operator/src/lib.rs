@@ -73,6 +73,14 @@ impl DoraOperator for ForTests {
                 let number = i64::try_from(data).map_err(|error| error.to_string())?;
                 println!("says: heard {number}");
             }
+            "log" => println!(
+                r#"{{"level":"warn","timestamp":"2030-01-01T00:00:00Z","message":"event {}"}}"#,
+                self.events
+            ),
+            "line" => {
+                let line = String::try_from(data).map_err(|error| error.to_string())?;
+                println!("says: got {line}");
+            }
             "end" => return Ok(DoraStatus::StopAll),
             "undeclared" => {
                 sender.send("nobody", 1)?;
