@@ -118,7 +118,7 @@ impl<Tz: TimeZone> LogPrinter<Tz> {
         match self.format {
             LogFormat::Json => json(message),
             LogFormat::Compact => {
-                let who = message.node_id.as_deref().unwrap_or("[dora]");
+                let who = speaker(message).unwrap_or("[dora]");
                 format!("{} {} {who}: {}\n", self.time(message), level_name(level), message.message)
             }
             LogFormat::Pretty => self.pretty(level, message),
@@ -130,11 +130,12 @@ impl<Tz: TimeZone> LogPrinter<Tz> {
         let name = format!("{:<6}", level_name(level));
         self.paint(&mut line, level_style(level), &name);
         line.push(' ');
-        match message.node_id.as_deref() {
+        let node = speaker(message);
+        match node {
             Some(node) => self.paint(&mut line, node_style(node), node),
             None => self.paint(&mut line, "1", "[dora]"),
         }
-        line.push_str(if message.node_id.is_some() { ": " } else { " " });
+        line.push_str(if node.is_some() { ": " } else { " " });
         if level == LogLevel::Stdout {
             line.push_str(&message.message);
         } else {
@@ -163,6 +164,11 @@ impl<Tz: TimeZone> LogPrinter<Tz> {
             Err(_) => message.timestamp.clone(),
         }
     }
+}
+
+/// The node that printed the line; `None` for dora, also where it speaks in the log of a node.
+fn speaker(message: &LogMessage) -> Option<&str> {
+    message.node_id.as_deref().filter(|_| !message.is_lifecycle())
 }
 
 fn json(message: &LogMessage) -> String {
@@ -253,6 +259,22 @@ mod tests {
         assert_eq!(text(&log("cam", LogLevel::Stdout, "hi")), "09:15:02 stdout cam: hi\n");
         assert_eq!(text(&log("cam", LogLevel::Error, "hi")), "09:15:02 ERROR  cam: hi\n");
         assert_eq!(text(&system("late")), "09:15:02 WARN   [dora] late\n");
+    }
+
+    #[test]
+    fn what_dora_writes_into_the_log_of_a_node_is_shown_as_doras_and_filtered_as_the_nodes() {
+        let RunEvent::Log { level, mut message } = log("cam", LogLevel::Warn, "node `cam` ended") else {
+            unreachable!()
+        };
+        message.fields = Some(BTreeMap::from([(dora_protocol::log::LIFECYCLE.to_owned(), "restart".into())]));
+        let event = RunEvent::Log { level, message };
+        let text = |format| printer(format, false).text(&event, now()).unwrap();
+        assert_eq!(text(LogFormat::Pretty), "09:15:02 WARN   [dora] node `cam` ended\n");
+        assert_eq!(text(LogFormat::Compact), "09:15:02 WARN [dora]: node `cam` ended\n");
+        assert!(text(LogFormat::Json).contains(r#""node_id":"cam""#));
+        let mut printer = printer(LogFormat::Pretty, false);
+        printer.filter.nodes = "cam=error".parse().unwrap();
+        assert_eq!(printer.text(&event, now()), None);
     }
 
     #[test]

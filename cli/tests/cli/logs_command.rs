@@ -87,6 +87,22 @@ fn files_of_a_run_are_merged_and_every_filter_narrows_them() {
 }
 
 #[test]
+fn restarts_stand_among_the_lines_of_the_node_and_are_shown_as_doras() {
+    let project = Project::new(
+        "nodes:\n  - id: camera\n    path: shell\n    restart_policy: on-failure\n    max_restarts: 1\n    args: echo opened; exit 3\n",
+    );
+    let ran = project.dora(&["run", "flow.yml", "--allow-shell-nodes", "--log-format", "compact"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let again = "node `camera` exited with code 3; starting it again (restart 1)";
+    let given_up = "node `camera` exited with code 3; not started again after 1 restarts (max_restarts)";
+    assert!(ran.out.contains(&format!(" WARN [dora]: {again}\n")), "{ran:?}");
+    assert_eq!(logs(&project, &[]), ["opened", again, "opened", given_up]);
+    assert_eq!(logs(&project, &["camera", "--level", "warn"]), [again, given_up]);
+    let shown = project.dora(&["logs", "--local", "camera", "--level", "error", "--log-format", "pretty"]);
+    assert!(shown.out.ends_with(&format!(" ERROR  [dora] {given_up}\n")), "{shown:?}");
+}
+
+#[test]
 fn formats_and_environment_are_those_of_run() {
     let project = ran();
     let compact = project.dora(&["logs", "--local", "camera", "--log-format", "compact", "--level", "error"]);

@@ -67,6 +67,11 @@ impl FromStr for LogLevel {
     }
 }
 
+/// Logger of the lines that dora itself writes into the log of a node.
+pub const DORA_TARGET: &str = "dora";
+/// Field of such a line that says what happened to the node, for programs.
+pub const LIFECYCLE: &str = "lifecycle";
+
 /// One log line, as shown by `--log-format json` and carried by log inputs. Absent values are null.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LogMessage {
@@ -94,4 +99,12 @@ pub struct LogMessage {
     pub timestamp: String,
     /// Structured fields.
     pub fields: Option<BTreeMap<String, serde_json::Value>>,
+}
+
+impl LogMessage {
+    /// Is it a line of dora's own about what happened to the node, such as a restart?
+    pub fn is_lifecycle(&self) -> bool {
+        let named = self.fields.as_ref().is_some_and(|fields| fields.contains_key(LIFECYCLE));
+        named && self.target.as_deref() == Some(DORA_TARGET)
+    }
 }

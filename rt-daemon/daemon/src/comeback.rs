@@ -12,7 +12,7 @@
 
 use std::{collections::BTreeSet, os::fd::AsFd, time::Duration};
 
-use dora_protocol::{dataflow::Source, log::LogLevel, node_link::ToNode, policy::RestartPolicy};
+use dora_protocol::{dataflow::Source, node_link::ToNode, policy::RestartPolicy};
 use lockfree_ipc::edge;
 use tokio::time::Instant;
 
@@ -20,6 +20,7 @@ use crate::{
     compile::EdgeId,
     error::DaemonError,
     exit::{Cause, Exit, History, failure},
+    log_lifecycle::Lifecycle,
     node_state::{After, Due, Phase, Role, should_connect},
     restart::{self, Decision, Ending},
     supervisor::Supervisor,
@@ -55,7 +56,7 @@ impl Supervisor {
             After::Again if !self.stopping => self.goes_again(node, Duration::ZERO),
             After::Policy => match self.by_policy(node) {
                 Decision::Again { delay } => {
-                    self.tell_of_comeback(node, delay);
+                    self.note_lifecycle(node, Lifecycle::Comeback { delay });
                     self.goes_again(node, delay);
                 }
                 Decision::GiveUp { restarts } => {
@@ -88,15 +89,6 @@ impl Supervisor {
         restart::decide(&policy, ending, &mut state.past, now)
     }
 
-    fn tell_of_comeback(&mut self, node: usize, delay: Duration) {
-        let id = self.dataflow.nodes[node].id.clone();
-        let state = &self.nodes[node];
-        let how = state.error.clone().unwrap_or_else(|| "ended in good order".to_owned());
-        let when = if delay.is_zero() { String::new() } else { format!(" in {delay:?}") };
-        let text = format!("node `{id}` {how}; starting it again{when} (restart {})", state.restarts + 1);
-        self.display.system(LogLevel::Warn, Some(&id), text);
-    }
-
     /// Could it come back when it ends now? Then its outputs stay open until that is known.
     pub(crate) fn may_come_back(&self, node: usize) -> bool {
         let state = &self.nodes[node];
@@ -122,14 +114,13 @@ impl Supervisor {
 
     /// The end of a node: nobody will come after.
     pub(crate) fn ended_for_good(&mut self, node: usize) {
-        let id = self.dataflow.nodes[node].id.clone();
         let state = &mut self.nodes[node];
         state.phase = Phase::Ended;
         state.link = None;
         state.dues.clear();
-        if let Some(error) = &state.error {
+        if state.error.is_some() {
             state.caused_by = state.process.upstream.clone();
-            self.display.system(LogLevel::Error, Some(&id), format!("node `{id}` {error}"));
+            self.note_lifecycle(node, Lifecycle::Failed);
         }
         self.propagate_end(node);
         if self.nodes[node].after == After::Leave {
@@ -213,6 +204,9 @@ impl Supervisor {
         }
         self.nodes[node].restarts += 1;
         self.nodes[node].late = true;
+        if self.restart_was_requested(node) {
+            self.note_lifecycle(node, Lifecycle::Requested);
+        }
         let started = match self.open_again(node, true) {
             Ok(()) => self.launch(node).await,
             Err(e) => Err(e),

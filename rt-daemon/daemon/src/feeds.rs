@@ -64,11 +64,20 @@ impl Feeds {
 
     /// Sends one captured line to whoever reads it. `kept`: did it pass the node's `min_log_level`?
     pub(crate) fn publish(&self, node: usize, id: &NodeId, raw: &str, line: &Line, kept: bool) {
+        self.offer(node, id, Some(raw), line, kept);
+    }
+
+    /// Sends a line that dora wrote into the log of a node to whoever reads that: nobody printed it.
+    pub(crate) fn publish_unprinted(&self, node: usize, id: &NodeId, line: &Line) {
+        self.offer(node, id, None, line, true);
+    }
+
+    fn offer(&self, node: usize, id: &NodeId, raw: Option<&str>, line: &Line, kept: bool) {
         let mut feeds = self.lock();
         let mut json = None;
         for feed in feeds.iter_mut() {
             if matches!(feed.lines, Lines::Raw(from) if from == node) {
-                feed.send(raw);
+                raw.into_iter().for_each(|raw| feed.send(raw));
             } else if kept && wants(&feed.lines, node, id, line) {
                 let json =
                     json.get_or_insert_with(|| serde_json::to_string(&line.message).unwrap_or_default());

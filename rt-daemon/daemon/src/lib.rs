@@ -36,6 +36,7 @@ pub mod host;
 mod launch;
 mod listener;
 mod log_file;
+mod log_lifecycle;
 mod log_line;
 mod log_thread;
 mod logs;

@@ -25,7 +25,7 @@ struct Entry<'a> {
     message: &'a str,
     target: Option<&'a str>,
     fields: Option<&'a std::collections::BTreeMap<String, serde_json::Value>>,
-    stream: &'a str,
+    stream: Option<&'a str>,
 }
 
 /// A log file that is open for writing.
@@ -65,8 +65,13 @@ impl LogFile {
         })
     }
 
-    /// Buffers one line; writes when the batch is full or the file has to be rotated.
-    pub(crate) fn append(&mut self, message: &LogMessage, level: &str, stream: &str) {
+    /// Buffers one line; writes when the batch is full or the file has to be rotated. `stream`: where it was printed.
+    pub(crate) fn append<'a>(
+        &mut self,
+        message: &'a LogMessage,
+        level: &'a str,
+        stream: impl Into<Option<&'a str>>,
+    ) {
         let entry = Entry {
             timestamp: &message.timestamp,
             level,
@@ -74,7 +79,7 @@ impl LogFile {
             message: &message.message,
             target: message.target.as_deref(),
             fields: message.fields.as_ref(),
-            stream,
+            stream: stream.into(),
         };
         let before = self.buffer.len();
         if serde_json::to_writer(&mut self.buffer, &entry).is_err() {

@@ -65,7 +65,7 @@ impl Display {
     pub(crate) fn send(&self, event: RunEvent) {
         // That a dataflow has started must not be lost because a node prints without pause.
         let reserved = RESERVED.min(self.events.max_capacity() / 4);
-        let is_line = matches!(event, RunEvent::Log { .. });
+        let is_line = matches!(&event, RunEvent::Log { message, .. } if !message.is_lifecycle());
         if is_line && self.events.capacity() <= reserved && !self.events.is_closed() {
             self.dropped.fetch_add(1, Ordering::Relaxed); // as below
         } else if let Err(mpsc::error::TrySendError::Full(_)) = self.events.try_send(event) {

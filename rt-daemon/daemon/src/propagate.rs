@@ -6,14 +6,19 @@ use dora_protocol::{dataflow::Source, log::LogLevel, node_link::ToNode};
 use tokio::time::Instant;
 
 use crate::{
+    connect::carries_lines,
     edges::comes_from,
     node_state::{Due, Phase},
     supervisor::Supervisor,
 };
 
 impl Supervisor {
-    /// An output will send no more.
+    /// An output will send no more. One that carries what the node prints goes on until all of that was read, whatever the node says.
     pub(crate) fn close_output(&mut self, node: usize, output: usize) {
+        let prints = self.nodes[node].launch.is_some() && !self.nodes[node].is_ended();
+        if prints && carries_lines(&self.dataflow.nodes[node], output) {
+            return;
+        }
         if std::mem::replace(&mut self.nodes[node].outputs_closed[output], true) {
             return;
         }

@@ -255,6 +255,19 @@ fn printed_lines_can_be_an_output() {
 }
 
 #[test]
+fn an_output_of_printed_lines_ends_with_the_last_line_and_not_when_the_node_closes_its_outputs() {
+    let mut talker = role("a", "talks to the end").output("o");
+    talker.log.stdout_as = Some("o".into());
+    let mut reader = role("b", "prints what it reads").reads("in", 0, 0);
+    reader.inputs[0].queue_size = 100;
+    let outcome = run(vec![talker, reader], patient());
+    let printed = outcome.printed("b");
+    for line in ["closed 0", "read first", "read last words"] {
+        assert!(printed.iter().any(|p| p == line), "`{line}` is missing: {printed:?}");
+    }
+}
+
+#[test]
 fn shell_nodes_end_the_start_barrier_by_their_exit() {
     let mut shell = program_node("s", "", vec![]).output("out");
     shell.kind = NodeKind::Shell { command: "echo hello; sleep 0.1".into() };

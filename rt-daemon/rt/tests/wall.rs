@@ -94,9 +94,14 @@ fn the_descriptor_does_not_wait_for_anything() {
 
 #[test]
 fn nodes_stay_small() {
-    for package in
-        ["dora-arrow-codec", "dora-node-api", "dora-node-api-c", "dora-python", "dora-operator-api"]
-    {
+    for package in [
+        "dora-arrow-codec",
+        "dora-log-utils",
+        "dora-node-api",
+        "dora-node-api-c",
+        "dora-python",
+        "dora-operator-api",
+    ] {
         check(
             package,
             &[&["dora-rt", "dora-daemon", "dora-coordinator", "dora-descriptor"], ASYNC, YAML],

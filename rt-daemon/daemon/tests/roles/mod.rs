@@ -61,6 +61,14 @@ pub(crate) fn play(role: &str) {
             std::thread::sleep(Duration::from_secs(1000));
         }
         "talker" => talk(),
+        "talks to the end" => {
+            let (node, _) = TestNode::connect();
+            println!("first");
+            say(&node.socket, &ToDaemon::OutputsClosed { outputs: vec![0] });
+            say(&node.socket, &ToDaemon::Done);
+            std::thread::sleep(Duration::from_millis(400));
+            println!("last words");
+        }
         "storer" => {
             let (node, _) = TestNode::connect();
             let call = ExtensionCall::Store { ns: "n".into(), key: "k".into(), value: vec![7] };

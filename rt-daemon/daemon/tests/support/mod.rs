@@ -125,7 +125,9 @@ impl Outcome {
     /// What a test node printed, in order.
     pub fn printed(&self, id: &str) -> Vec<String> {
         let line = |event: &RunEvent| match event {
-            RunEvent::Log { message, .. } if message.node_id.as_deref() == Some(id) => {
+            RunEvent::Log { message, .. }
+                if message.node_id.as_deref() == Some(id) && !message.is_lifecycle() =>
+            {
                 Some(message.message.clone())
             }
             _ => None,
@@ -137,6 +139,7 @@ impl Outcome {
     pub fn system(&self) -> Vec<String> {
         let line = |event: &RunEvent| match event {
             RunEvent::System { text, .. } => Some(text.clone()),
+            RunEvent::Log { message, .. } if message.is_lifecycle() => Some(message.message.clone()),
             _ => None,
         };
         self.events.iter().filter_map(line).collect()
