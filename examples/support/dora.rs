@@ -63,7 +63,7 @@ fn descriptor_for(example: &Path, binaries: &Path, name: &str) -> PathBuf {
 }
 
 /// `target/<profile>/dora`, built if it is not there yet.
-fn dora(binaries: &Path) -> PathBuf {
+pub(crate) fn dora(binaries: &Path) -> PathBuf {
     let dora = binaries.join("dora");
     if !dora.exists() {
         let mut build = Command::new(env!("CARGO"));

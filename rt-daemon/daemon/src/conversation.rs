@@ -58,16 +58,14 @@ impl Supervisor {
                 if outputs.iter().any(|o| *o as usize >= known) {
                     return self.disconnect(node, format!("closed output {outputs:?}, and it has {known}"));
                 }
-                let outputs = outputs.into_iter().map(|output| output as usize);
-                if self.may_come_back(node) {
-                    self.nodes[node].closing.extend(outputs);
+                self.nodes[node].closing.extend(outputs.into_iter().map(|output| output as usize));
+                // All of them may be its end, and how that comes about is not known yet: its readers shall hear of a
+                // failure before they hear that the input closed.
+                if self.may_come_back(node) || self.closes_all(node) {
                     self.nodes[node].set_due(Instant::now() + DONE_LINGERS, Due::CloseOutputs);
-                    return;
+                } else {
+                    self.closings_stand(node);
                 }
-                for output in outputs {
-                    self.close_output(node, output);
-                }
-                self.look_for_stragglers();
             }
             ToDaemon::Attach { .. } => self.disconnect(node, "attached twice".to_owned()),
             ToDaemon::EdgeBroken { input, output, reason } => self.edge_broken(node, input, output, reason),
@@ -91,6 +89,12 @@ impl Supervisor {
                 self.tell(node, ToNode::ExtensionReply { request, result });
             }
         }
+    }
+
+    /// Has the node closed every output that it has?
+    fn closes_all(&self, node: usize) -> bool {
+        let state = &self.nodes[node];
+        (0..state.outputs_closed.len()).all(|o| state.outputs_closed[o] || state.closing.contains(&o))
     }
 
     /// The process that a node says it is, if that is in the session of the process that was started; else that.

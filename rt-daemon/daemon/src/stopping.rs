@@ -172,7 +172,7 @@ impl Supervisor {
     }
 
     /// A node that closed outputs goes on: it did not just come to its end.
-    fn closings_stand(&mut self, node: usize) {
+    pub(crate) fn closings_stand(&mut self, node: usize) {
         if self.nodes[node].phase != Phase::Done {
             for output in std::mem::take(&mut self.nodes[node].closing) {
                 self.close_output(node, output);
