@@ -75,7 +75,7 @@ impl Live {
             }
             ToNode::EdgeClosed { input, edge, sender_lives } => {
                 let edges = &mut self.inputs[input as usize].edges;
-                let mut edges = edges.get_mut(&edge).into_iter();
+                let edges = edges.get_mut(&edge).into_iter();
                 edges.for_each(|edge| (edge.closed, edge.awaited) = (true, sender_lives));
             }
             ToNode::InputClosed { input } => {
