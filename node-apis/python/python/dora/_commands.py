@@ -79,6 +79,58 @@ def _dies_with_parent():
     return prepare
 
 
+class _Waiting:
+    """Waits for a child process so that no signal is lost.
+
+    One whose handler runs just before the main thread falls asleep does not wake it by itself, and neither does one that the kernel gives
+    to another thread; so each is written into the pipe that we sleep on, as is the end of the child.
+    """
+
+    def __init__(self, child):
+        import os
+        import signal
+        import threading
+
+        self.bell, self.rope = os.pipe()
+        os.set_blocking(self.rope, False)
+        self.ended = threading.Event()
+
+        def watch():
+            child.wait()
+            self.ended.set()
+            try:
+                os.write(self.rope, b"\0")
+            except BlockingIOError:
+                # So many signals have come that it is ringing anyway.
+                pass
+
+        self.watcher = threading.Thread(target=watch, daemon=True)
+        self.watcher.start()
+        try:
+            self.before = signal.set_wakeup_fd(self.rope, warn_on_full_buffer=False)
+        except ValueError:
+            # Not the main thread, which alone is told of signals.
+            self.before = None
+
+    def wait(self):
+        """Returns when the child has ended; raises what signal handlers raise."""
+        import os
+
+        while not self.ended.is_set():
+            os.read(self.bell, 64)
+
+    def close(self):
+        import os
+        import signal
+
+        if self.before is not None:
+            signal.set_wakeup_fd(self.before)
+        # Not before the child has ended: its watcher rings.
+        self.watcher.join()
+        os.close(self.bell)
+        os.close(self.rope)
+
+
 def _dora(args):
     import signal
     import subprocess
@@ -105,9 +157,10 @@ def _dora(args):
     reader = threading.Thread(target=echo, daemon=True)
     reader.start()
     interrupted = None
+    waiting = _Waiting(child)
     while True:
         try:
-            code = child.wait()
+            waiting.wait()
             break
         except KeyboardInterrupt as error:
             # The first stops gracefully, further ones are for the command to judge.
@@ -115,7 +168,10 @@ def _dora(args):
             child.send_signal(signal.SIGINT)
         except BaseException:
             child.terminate()
+            waiting.close()
             raise
+    waiting.close()
+    code = child.returncode
     reader.join(timeout=5)
     child.stderr.close()
     if interrupted is not None:
