@@ -64,12 +64,13 @@ fn figures(options: &Options) -> Vec<Figure<'static>> {
                 operators::one_thread(class, spin, LARGE)
             })
             .barred("two threads, 64 B (against the edge)", 5, Bar::AtMost(1.0), move || {
-                operators::two_threads(class, spin, 64)
+                operators::to_and_fro(class, spin, 64)
             })
             .barred("two threads, 4 MB (against the edge)", 5, Bar::AtMost(1.0), move || {
-                operators::two_threads(class, spin, LARGE)
+                operators::to_and_fro(class, spin, LARGE)
             })
-            .row("edge between nodes, 64 B", 0, move || edge::round_trip(Wait::Spin, class, spin, 64)),
+            .row("edge between nodes, 64 B", 0, move || edge::round_trip(Wait::Spin, class, spin, 64))
+            .row("two threads, 64 B, one way with a clock", 0, move || operators::one_way(class, spin, 64)),
         Figure::new("chain", "1 kHz: from due to the begin of the last, ns", &["p50", "p99", "max"])
             .show_only(&["max"])
             .row("bare clock_nanosleep", 0, move || floors::timer(class, paced))

@@ -56,10 +56,19 @@ struct Nowhere {
 impl Outside<Message> for Nowhere {
     fn sent(&mut self, _: u32, _: u32, _: Tag, _: &Message) {}
 
+    fn wants(&mut self, _: u32) -> bool {
+        false
+    }
+
     fn ended(&mut self, _: u32, _: Verdict) {
         self.failed = true;
     }
 }
+
+/// When something happened. In lines of its own: what one thread notes here must not hold up what is measured on another.
+#[derive(Default)]
+#[repr(align(128))]
+struct Stamp(AtomicU64);
 
 /// Operators in a row; `last` takes the time when it runs.
 fn chain(len: u32, last: &Arc<AtomicU64>) -> eyre::Result<Flow<Message>> {
@@ -115,39 +124,108 @@ pub fn one_thread(class: Class, count: u64, size: u64) -> eyre::Result<Metrics> 
     })
 }
 
+/// Two threads that spin, on core 0 and core 1, in one flow.
+fn on_two_threads(class: Class, builder: FlowBuilder<Message>) -> eyre::Result<Flow<Message>> {
+    let mut flow = builder.build(2)?;
+    if flow.threads() != 2 {
+        bail!("the plan has work for {} threads", flow.threads());
+    }
+    let scheduling = (class == Class::Fifo).then_some((sched::Policy::Fifo, PRIORITY));
+    let other = ThreadSpec { name: "operators-1".into(), cores: vec![1], scheduling, commands: 0 };
+    match flow.start_threads(&[other], Waits::Spin)?.pop() {
+        Some(refused) => Err(refused.into()),
+        None => Ok(flow),
+    }
+}
+
+/// One hand-over between two threads, of ten to and fro in one step: from the begin of the first operator to that of the last, by
+/// ten. As in the figures of the edges no clock is read on the way.
+///
+/// # Errors
+/// A refused placement.
+pub fn to_and_fro(class: Class, count: u64, size: u64) -> eyre::Result<Metrics> {
+    const HOPS: u32 = 10;
+    apart(0, class, move || {
+        let (begun, ended_at) = (Arc::new(Stamp::default()), Arc::new(Stamp::default()));
+        let mut builder = FlowBuilder::new();
+        // Sender, who reads what it sends, and who would read what it never sends.
+        let mut wiring: Vec<(u32, Vec<u32>, Vec<u32>)> = Vec::new();
+        for hop in 0..=HOPS {
+            // Of two that may run side by side the first is for the first thread: every other time an idle one is in the way.
+            let before = (hop % 2 == 1).then(|| builder.operator(spec(|_, _| Verdict::Continue)));
+            let (begun, ended_at) = (Arc::clone(&begun), Arc::clone(&ended_at));
+            let own = builder.operator(spec(move |event, sends| {
+                if hop == 0 {
+                    begun.0.store(monotonic_ns(), Relaxed);
+                }
+                if event.message.first() == Some(&1) {
+                    return Verdict::Fail;
+                }
+                if hop == HOPS {
+                    ended_at.0.store(monotonic_ns(), Relaxed);
+                    return Verdict::Continue;
+                }
+                sends.send(hop, event.message).map_or(Verdict::Fail, |()| Verdict::Continue)
+            }));
+            if let Some((_, readers, idle)) = wiring.last_mut() {
+                readers.push(own);
+                idle.extend(before);
+            }
+            wiring.push((own, Vec::new(), Vec::new()));
+        }
+        let readers =
+            |all: &[u32]| all.iter().map(|operator| Reader { operator: *operator, port: 0 }).collect();
+        for (sender, next, _) in &wiring {
+            builder.output(*sender, readers(next));
+        }
+        for (sender, _, idle) in &wiring {
+            builder.output(*sender, readers(idle));
+        }
+        let (mut flow, mut out, message) =
+            (on_two_threads(class, builder)?, Nowhere::default(), message(size));
+        let steps = count / u64::from(HOPS);
+        let mut hist = Hist::keeping(steps);
+        for event in 0..steps {
+            flow.inject(0, 0, Tag { time_ns: event, microstep: 0 }, Arc::clone(&message));
+            flow.step(&mut out);
+            if event >= WARM_UP {
+                let took = ended_at.0.load(Relaxed).saturating_sub(begun.0.load(Relaxed));
+                hist.record(took as f64 / f64::from(HOPS));
+            }
+        }
+        ended(&out)?;
+        hist.finish()
+    })
+}
+
 /// From the send of an operator on core 0 to the begin of one on core 1; both threads spin. Reading the clock is in it, once.
 ///
 /// # Errors
 /// A refused placement.
-pub fn two_threads(class: Class, count: u64, size: u64) -> eyre::Result<Metrics> {
+pub fn one_way(class: Class, count: u64, size: u64) -> eyre::Result<Metrics> {
     apart(0, class, move || {
-        let (sent, taken) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let (sent, taken) = (Arc::new(Stamp::default()), Arc::new(Stamp::default()));
         let (sent_at, taken_at) = (Arc::clone(&sent), Arc::clone(&taken));
         let mut builder = FlowBuilder::new();
         builder.operator(spec(move |event, sends| {
-            sent_at.store(monotonic_ns(), Relaxed);
+            sent_at.0.store(monotonic_ns(), Relaxed);
             sends.send(0, event.message).map_or(Verdict::Fail, |()| Verdict::Continue)
         }));
         // The first of two that may run side by side is for the thread of the sender.
         builder.operator(spec(|_, _| Verdict::Continue));
         builder.operator(spec(move |event, _| {
-            taken_at.store(monotonic_ns() + u64::from(event.message[0]), Relaxed);
+            taken_at.0.store(monotonic_ns() + u64::from(event.message[0]), Relaxed);
             Verdict::Continue
         }));
         builder.output(0, [1, 2].map(|operator| Reader { operator, port: 0 }).to_vec());
-        let mut flow = builder.build(2)?;
-        let scheduling = (class == Class::Fifo).then_some((sched::Policy::Fifo, PRIORITY));
-        let other = ThreadSpec { name: "operators-1".into(), cores: vec![1], scheduling, commands: 0 };
-        if let Some(refused) = flow.start_threads(&[other], Waits::Spin)?.pop() {
-            return Err(refused.into());
-        }
-        let (mut out, message) = (Nowhere::default(), message(size));
+        let (mut flow, mut out, message) =
+            (on_two_threads(class, builder)?, Nowhere::default(), message(size));
         let mut hist = Hist::keeping(count);
         for event in 0..count {
             flow.inject(0, 0, Tag { time_ns: event, microstep: 0 }, Arc::clone(&message));
             flow.step(&mut out);
             if event >= WARM_UP {
-                hist.record(taken.load(Relaxed).saturating_sub(sent.load(Relaxed)) as f64);
+                hist.record(taken.0.load(Relaxed).saturating_sub(sent.0.load(Relaxed)) as f64);
             }
         }
         ended(&out)?;

@@ -150,19 +150,11 @@ fn a_thousand_runs_of_ten_operators_under_load_have_the_same_trace() {
     let (expected, out) = run_of_ten(1);
     assert!(expected.iter().all(|trace| trace.len() > 10), "{expected:?}");
     assert!(expected.iter().flatten().any(|(_, tag, _)| tag.microstep == 4), "the loops were not run");
-    let per_output = |seen: &Seen, output: u32| -> Vec<(Tag, u64)> {
-        seen.sent.iter().filter(|sent| sent.1 == output).map(|sent| (sent.2, sent.3)).collect()
-    };
     for run in 0..1000 {
         let threads = 1 + run % 3;
         let (traces, seen) = run_of_ten(threads);
         assert_eq!(traces, expected, "run {run} on {threads} threads");
-        for output in 0..10 {
-            assert_eq!(per_output(&seen, output), per_output(&out, output), "run {run}, output {output}");
-        }
-        if threads == 1 {
-            assert_eq!(seen.sent, out.sent, "run {run}: the order between outputs");
-        }
+        assert_eq!(seen.sent, out.sent, "run {run} on {threads} threads: the order outside");
     }
     stop.store(true, SeqCst);
     load.into_iter().for_each(|thread| thread.join().unwrap());

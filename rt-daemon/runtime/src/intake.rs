@@ -46,6 +46,10 @@ impl NodeSide for Familiar {
         sent.map_err(|error| error.to_string())
     }
 
+    fn has_readers(&mut self, output: u32) -> bool {
+        self.outputs.get(output as usize).is_some_and(|id| self.node.has_readers(id))
+    }
+
     fn close(&mut self, outputs: &[u32]) {
         let ids = outputs.iter().filter_map(|output| self.outputs.get(*output as usize).cloned());
         if let Err(error) = self.node.close_outputs(ids.collect()) {

@@ -129,6 +129,11 @@ impl NodeSide for Direct {
         }
     }
 
+    fn has_readers(&mut self, output: u32) -> bool {
+        let out = self.outputs.get(output as usize).and_then(Option::as_ref);
+        out.is_some_and(|out| out.has_readers(&mut self.node))
+    }
+
     fn close(&mut self, outputs: &[u32]) {
         for output in outputs {
             if let Some(Some(out)) = self.outputs.get(*output as usize) {

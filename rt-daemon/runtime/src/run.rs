@@ -77,6 +77,8 @@ fn make(config: &RuntimeConfig, wiring: &Wiring, faults: &Faults) -> Result<Made
 pub(crate) trait NodeSide {
     /// Sends a message to the readers outside.
     fn send(&mut self, output: u32, message: &Item) -> Result<(), String>;
+    /// Does anybody outside read this output now?
+    fn has_readers(&mut self, output: u32) -> bool;
     /// Sends no more on these outputs.
     fn close(&mut self, outputs: &[u32]);
     /// Asks for the end of the dataflow.
@@ -119,6 +121,10 @@ impl<N: NodeSide> Outside<Item> for Around<'_, N> {
             self.faults.note(operator, why);
             self.ends.push((operator, Verdict::Fail));
         }
+    }
+
+    fn wants(&mut self, output: u32) -> bool {
+        self.node.has_readers(output)
     }
 
     fn ended(&mut self, operator: u32, verdict: Verdict) {

@@ -1,36 +1,21 @@
-//! The operators in their slots, and the threads that run them side by side.
-//!
-//! The stepping thread writes level and tag, then the turn of each thread that has work; a thread runs its operators of
-//! that level and says so. Both sides spin for a while before they sleep.
-//!
-//! 1. A thread touches only the operators that the plan gives to it, and only between its turn and its word that it is done.
-//! 2. The stepping thread touches a slot of another thread only outside that time.
+//! Starts the further threads of a flow, gives them their operators, and ends them.
 
-use std::{
-    num::NonZeroU32,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, Mutex, MutexGuard, TryLockError,
-        atomic::{
-            AtomicBool, AtomicU32, AtomicU64,
-            Ordering::{Acquire, Relaxed, Release, SeqCst},
-        },
-        mpsc,
-    },
-    thread,
-};
+use std::{sync::mpsc, thread};
 
+use lockfree_ipc::{Doorbell, doorbell};
 use rt_tuning::{TuningError, alloc_guard};
-use rustix::thread::futex::{self, Flags};
 
-use crate::{
-    clock::{Clock, Monotonic},
-    executor::{STACK, StartError, ThreadSpec, set_up},
-};
+use crate::executor::{STACK, StartError, ThreadSpec, set_up};
 
 use super::{
+    counts::{Cells, Shared},
+    hand::{Desk, Hand, follow},
+    lane::{Reader, Writer, lane},
+    links::{Links, Waiting},
+    outbox::Outbox,
     plan::Graph,
-    slot::{Slot, Tag, add, take},
+    slot::{Operator, OperatorCounts, Slot, Tag},
+    sync::{Arc, AtomicBool},
 };
 
 /// How threads wait for each other.
@@ -45,236 +30,192 @@ pub enum Waits {
     Spin,
 }
 
-/// Everything that the threads share.
-#[derive(Debug)]
-pub(super) struct Crew<M> {
-    pub(super) graph: Graph,
-    slots: Box<[Mutex<Slot<M>>]>,
-    /// Per edge: messages sent and not yet taken.
-    waiting: Box<[AtomicU32]>,
-    ended: Box<[AtomicBool]>,
-}
-
-impl<M> Crew<M> {
-    #[expect(clippy::disallowed_methods, reason = "runs before the flow starts")]
-    pub(super) fn new(graph: Graph, slots: Box<[Mutex<Slot<M>>]>, waiting: Box<[AtomicU32]>) -> Self {
-        let ended = slots.iter().map(|_| AtomicBool::new(false)).collect();
-        Self { graph, slots, waiting, ended }
+impl Waits {
+    /// # Errors
+    /// What the system says when there are no descriptors left.
+    #[expect(clippy::disallowed_methods, reason = "runs before the threads' loops")]
+    pub(super) fn of(self, threads: u32) -> Result<Waiting, StartError> {
+        let name = || String::from("operators");
+        let bell = |_| {
+            let segment = doorbell::create().map_err(|source| StartError::Os { name: name(), source })?;
+            Doorbell::open(segment, None)
+                .map_err(|error| StartError::Os { name: name(), source: std::io::Error::other(error) })
+        };
+        let (bells, spin_ns) = match self {
+            Self::Park { spin_ns } => ((0..threads).map(bell).collect::<Result<_, _>>()?, spin_ns),
+            Self::Spin => (Box::default(), 0),
+        };
+        Ok(Waiting { stop: AtomicBool::new(false), bells, spin_ns })
     }
-
-    /// The slot of an operator. By invariants 1 and 2 it is free; should it not be, this spins until it is.
-    pub(super) fn slot(&self, number: usize) -> MutexGuard<'_, Slot<M>> {
-        loop {
-            match self.slots[number].try_lock() {
-                Ok(slot) => return slot,
-                // Panics of operators are caught inside; this is one of `Outside`, which leaves the slot whole.
-                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => std::hint::spin_loop(),
-            }
-        }
-    }
-
-    /// Runs an operator for all that waits with this tag.
-    pub(super) fn run(&self, number: usize, tag: Tag, clock: &impl Clock) {
-        self.run_in(&mut self.slot(number), number, tag, clock);
-    }
-
-    /// As [`run`](Self::run), with its slot. An operator that panics has failed; the others go on.
-    pub(super) fn run_in(&self, slot: &mut Slot<M>, number: usize, tag: Tag, clock: &impl Clock) {
-        let run = AssertUnwindSafe(|| slot.run(number, tag, &self.graph, &self.waiting, clock));
-        if catch_unwind(run).is_err() {
-            slot.fail(number, &self.graph, &self.waiting);
-        }
-    }
-
-    pub(super) fn note(&self, edge: usize) {
-        add(&self.waiting[edge], 1);
-    }
-
-    pub(super) fn unnote(&self, edge: usize) {
-        take(&self.waiting[edge], 1);
-    }
-
-    pub(super) fn first_time_ended(&self, number: usize) -> bool {
-        !self.ended[number].swap(true, Relaxed)
-    }
-}
-
-/// A word that one thread changes and another waits for.
-#[derive(Debug, Default)]
-struct Gate {
-    word: AtomicU32,
-    asleep: AtomicU32,
-}
-
-impl Gate {
-    fn open(&self, value: u32) {
-        // Release, pairs with the Acquire in `wait`: what was written before is seen by who sees the value. SeqCst, because
-        // this store and the load below must not change places (the other side: `asleep`, then `word`).
-        self.word.store(value, SeqCst);
-        if self.asleep.load(SeqCst) != 0 {
-            // Cannot fail on a live word; nobody asleep is no error.
-            futex::wake(&self.word, Flags::PRIVATE, 1).ok();
-        }
-    }
-
-    /// Waits until the word is not `old`.
-    fn wait(&self, old: u32, waits: Waits) -> u32 {
-        let mut give_up = None;
-        let mut turns = 0u32;
-        loop {
-            let value = self.word.load(Acquire);
-            if value != old {
-                return value;
-            }
-            std::hint::spin_loop();
-            turns = turns.wrapping_add(1);
-            let Waits::Park { spin_ns } = waits else { continue };
-            // The clock is looked at now and then: it costs more than the word.
-            if !turns.is_multiple_of(64) {
-                continue;
-            }
-            let now = Monotonic.now_ns();
-            if now >= *give_up.get_or_insert(now.saturating_add(spin_ns)) {
-                self.asleep.store(1, SeqCst);
-                if self.word.load(SeqCst) == old {
-                    // Changed meanwhile, interrupted: in each case the loop looks again.
-                    futex::wait_bitset(&self.word, Flags::PRIVATE, old, None, NonZeroU32::MAX).ok();
-                }
-                self.asleep.store(0, SeqCst);
-            }
-        }
-    }
-}
-
-/// What all threads of a team look at.
-#[derive(Debug)]
-struct Board {
-    level: AtomicU32,
-    time_ns: AtomicU64,
-    microstep: AtomicU32,
-    stop: AtomicBool,
-    /// Per further thread: its turn, and its word that it is done.
-    gates: Box<[(Gate, Gate)]>,
 }
 
 /// The further threads.
 #[derive(Debug)]
 pub(super) struct Team {
-    board: Arc<Board>,
-    waits: Waits,
-    /// Per thread: number of its last turn, and whether it is at it.
-    turns: Box<[(u32, bool)]>,
+    waiting: std::sync::Arc<Waiting>,
+    /// Per operator: what it counts on another thread.
+    away: Away,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "runs before the threads' loops, or after them")]
 impl Team {
-    pub(super) fn start<M: Send + 'static>(
-        crew: &Arc<Crew<M>>,
+    /// Starts them; the operators leave `hand` when all of them run.
+    pub(super) fn start<M: Clone + Send + 'static>(
+        hand: &mut Hand<M>,
         specs: &[ThreadSpec],
         waits: Waits,
     ) -> Result<(Self, Vec<TuningError>), StartError> {
-        let wanted = crew.graph.threads as usize - 1;
-        let board = Arc::new(Board {
-            level: AtomicU32::new(0),
-            time_ns: AtomicU64::new(0),
-            microstep: AtomicU32::new(0),
-            stop: AtomicBool::new(false),
-            gates: (0..wanted).map(|_| Default::default()).collect(),
-        });
-        let turns = (0..wanted).map(|_| (0, false)).collect();
-        let mut team = Self { board, waits, turns, threads: Vec::with_capacity(wanted) };
-        let mut refused = Vec::new();
+        let wanted = hand.shared.graph.threads as usize - 1;
+        let waiting = std::sync::Arc::new(waits.of(hand.shared.graph.threads)?);
+        let mut team =
+            Self { waiting: std::sync::Arc::clone(&waiting), away: Box::default(), threads: Vec::new() };
+        let (mut refused, mut starts) = (Vec::new(), Vec::new());
         for number in 0..wanted {
             let unnamed =
                 ThreadSpec { name: "operators".into(), cores: Vec::new(), scheduling: None, commands: 0 };
-            let spec = specs.get(number).cloned().unwrap_or(unnamed);
-            refused.extend(team.thread(Arc::clone(crew), spec, number)?);
+            let (start, its) = team.thread(specs.get(number).cloned().unwrap_or(unnamed))?;
+            starts.push(start);
+            refused.extend(its);
+        }
+        let (seats, away) = part(hand, &waiting);
+        team.away = away;
+        for (start, seat) in starts.into_iter().zip(seats) {
+            // It waits for this and for nothing else; should it be gone, its part says so by what it drops.
+            start.send(seat).ok();
         }
         Ok((team, refused))
     }
 
-    fn thread<M: Send + 'static>(
+    fn thread<M: Clone + Send + 'static>(
         &mut self,
-        crew: Arc<Crew<M>>,
         spec: ThreadSpec,
-        number: usize,
-    ) -> Result<Vec<TuningError>, StartError> {
+    ) -> Result<(mpsc::Sender<Seat<M>>, Vec<TuningError>), StartError> {
         let name = spec.name.clone();
         let (ready, is_ready) = mpsc::channel();
-        let (board, waits) = (Arc::clone(&self.board), self.waits);
+        let (start, is_started) = mpsc::channel::<Seat<M>>();
+        let waiting = std::sync::Arc::clone(&self.waiting);
         let thread = thread::Builder::new().name(name.clone()).stack_size(STACK).spawn(move || {
             let refused = set_up(&spec);
             drop(spec);
             // The starter waits for this.
             ready.send(refused).ok();
             drop(ready);
-            alloc_guard::mark(true);
-            work(&crew, &board, number, waits);
-            alloc_guard::mark(false);
+            // However it ends, nobody waits for it then.
+            let _end = StopsAll(waiting);
+            if let Ok(seat) = is_started.recv() {
+                let mut hand = seat.take();
+                alloc_guard::mark(true);
+                follow(&mut hand);
+                alloc_guard::mark(false);
+            }
         });
         self.threads.push(thread.map_err(|source| StartError::Os { name: name.clone(), source })?);
-        is_ready.recv().map_err(|_| StartError::Ended { name })
+        let refused = is_ready.recv().map_err(|_| StartError::Ended { name })?;
+        Ok((start, refused))
+    }
+
+    /// What an operator counted on another thread.
+    pub(super) fn counts(&self, operator: u32) -> Option<OperatorCounts> {
+        self.away.get(operator as usize)?.as_ref().map(|cells| cells.read())
     }
 }
 
-impl Team {
-    /// Gives their turn to the threads that have an operator in `due`.
-    pub(super) fn go<M>(&mut self, crew: &Crew<M>, level: u32, tag: Tag, due: impl Fn(usize) -> bool) {
-        let board = &*self.board;
-        board.level.store(level, Relaxed);
-        board.time_ns.store(tag.time_ns, Relaxed);
-        board.microstep.store(tag.microstep, Relaxed);
-        for (thread, (turn, busy)) in self.turns.iter_mut().enumerate() {
-            let mut operators = crew.graph.operators.iter().enumerate();
-            *busy = operators.any(|(number, plan)| plan.thread as usize == thread + 1 && due(number));
-            if *busy {
-                *turn = turn.wrapping_add(1);
-                board.gates[thread].0.open(*turn);
-            }
-        }
-    }
+struct StopsAll(std::sync::Arc<Waiting>);
 
-    /// Waits until all of them are done.
-    pub(super) fn wait(&mut self) {
-        for ((turn, busy), (_, done)) in self.turns.iter_mut().zip(&self.board.gates) {
-            if std::mem::take(busy) {
-                // The word still is that of the turn before until the thread is done.
-                done.wait(turn.wrapping_sub(1), self.waits);
-            }
-        }
-    }
-}
-
-fn work<M>(crew: &Crew<M>, board: &Board, number: usize, waits: Waits) {
-    let (turns, done) = &board.gates[number];
-    let mut turn = 0;
-    loop {
-        turn = turns.wait(turn, waits);
-        if board.stop.load(Acquire) {
-            return;
-        }
-        let level = board.level.load(Relaxed);
-        let tag = Tag { time_ns: board.time_ns.load(Relaxed), microstep: board.microstep.load(Relaxed) };
-        for (operator, plan) in crew.graph.operators.iter().enumerate() {
-            if plan.thread as usize == number + 1 && plan.level == level {
-                crew.run(operator, tag, &Monotonic);
-            }
-        }
-        done.open(turn);
+impl Drop for StopsAll {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 
 impl Drop for Team {
     fn drop(&mut self) {
-        self.board.stop.store(true, Release);
-        for ((turn, _), (gate, _)) in self.turns.iter().zip(&self.board.gates) {
-            gate.open(turn.wrapping_add(1));
-        }
+        self.waiting.stop();
         for thread in self.threads.drain(..) {
-            // A thread that panicked has failed its operator already.
+            // One that panicked has said so.
             drop(thread.join());
         }
     }
+}
+
+/// What another thread gets to begin with.
+pub(super) struct Seat<M> {
+    thread: u32,
+    shared: Shared,
+    links: Links<M>,
+    operators: Vec<Mover<M>>,
+}
+
+/// An operator that goes to another thread.
+struct Mover<M> {
+    number: usize,
+    operator: Box<dyn Operator<M>>,
+    /// The first thread looks at them, too.
+    counts: Arc<Cells>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "runs before the thread's loop")]
+impl<M> Seat<M> {
+    /// Makes everything that this thread alone uses, on this thread: so its allocator does not put it beside what others write.
+    pub(super) fn take(self) -> Hand<M> {
+        let Self { thread, shared, links, operators } = self;
+        let graph = &shared.graph;
+        let mut slots: Box<[Option<Slot<M>>]> = graph.operators.iter().map(|_| None).collect();
+        for Mover { number, operator, counts } in operators {
+            let plan = &graph.operators[number];
+            let limits: Vec<u32> = graph.edges[plan.edges()].iter().map(|edge| edge.limit).collect();
+            slots[number] = Some(Slot::new(Some(operator), &limits, plan.room as usize, counts));
+        }
+        let earliest = slots.iter().map(|_| Tag::NEVER).collect();
+        Hand {
+            shared: shared.clone(),
+            thread,
+            desk: Desk { slots, earliest },
+            links: Some(links),
+            outbox: None,
+        }
+    }
+}
+
+/// What each operator counts on another thread.
+type Away = Box<[Option<Arc<Cells>>]>;
+
+/// Takes the operators of the other threads out of the first one, and lays the lanes between all of them.
+#[expect(clippy::disallowed_methods, reason = "runs before the threads' loops")]
+pub(super) fn part<M>(first: &mut Hand<M>, waiting: &std::sync::Arc<Waiting>) -> (Vec<Seat<M>>, Away) {
+    let Hand { shared, desk, links: own, outbox, .. } = first;
+    let graph = &shared.graph;
+    let mut links = lanes(graph, waiting).into_iter();
+    (*own, *outbox) = (links.next(), Some(Outbox::new(graph)));
+    let mut away: Away = graph.operators.iter().map(|_| None).collect();
+    let seats = (1..graph.threads).zip(links).map(|(thread, links)| {
+        let numbers = graph.routes.own[thread as usize].iter().map(|number| *number as usize);
+        let operators = numbers.filter_map(|number| {
+            let counts = Arc::clone(away[number].insert(Arc::default()));
+            Some(Mover { number, operator: desk.slot(number)?.leave()?, counts })
+        });
+        Seat { thread, shared: shared.clone(), links, operators: operators.collect() }
+    });
+    (seats.collect(), away)
+}
+
+/// Per thread: its ends of the lanes.
+#[expect(clippy::disallowed_methods, reason = "runs before the threads' loops")]
+fn lanes<M>(graph: &Graph, waiting: &std::sync::Arc<Waiting>) -> Vec<Links<M>> {
+    let threads = graph.threads;
+    let none = || -> Vec<_> { (0..threads).map(|_| (0..threads).map(|_| None).collect()).collect() };
+    let mut from: Vec<Vec<Option<Reader<M>>>> = none();
+    let mut to: Vec<Vec<Option<Writer<M>>>> =
+        (0..threads).map(|_| (0..threads).map(|_| None).collect()).collect();
+    for (writes, reads) in (0..threads).flat_map(|writes| (0..threads).map(move |reads| (writes, reads))) {
+        let room = if writes == reads { 0 } else { graph.routes.room(graph, writes, reads) };
+        if room > 0 {
+            let (writer, reader) = lane(room);
+            to[writes as usize][reads as usize] = Some(writer);
+            from[reads as usize][writes as usize] = Some(reader);
+        }
+    }
+    let ends = (0..threads).zip(from.into_iter().zip(to));
+    ends.map(|(thread, (from, to))| Links::new(thread, from, to, std::sync::Arc::clone(waiting))).collect()
 }

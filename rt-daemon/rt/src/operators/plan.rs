@@ -1,16 +1,15 @@
-//! The plan of a flow: which edge leads where, which operators form a level, which thread runs which of them.
+//! The plan of a flow: which edge leads where, and which thread runs which operator.
 //!
 //! Names end above: operators, inputs and outputs are numbers here. All arrays are made once and not resized.
 
-use std::{
-    ops::Range,
-    sync::{Arc, Mutex, atomic::AtomicU32},
-};
+use std::ops::Range;
 
 use super::{
-    crew::Crew,
+    lane::MOST_THREADS,
     pass::Flow,
-    slot::{Operator, Slot, Tag},
+    routes::Routes,
+    slot::{Operator, Slot},
+    sync::Arc,
 };
 
 /// Messages that one operator can send before they are handed on, beyond what its readers have room for.
@@ -85,39 +84,70 @@ pub(super) struct Edge {
     pub(super) input: u32,
     pub(super) limit: u32,
     pub(super) keeps_all: bool,
+    /// Which of its operator's edges it is.
+    pub(super) local: u32,
+    /// Thread of its operator.
+    pub(super) thread: u32,
+    /// Does it lead to an operator that comes later, so that its messages keep their tag?
+    pub(super) is_forward: bool,
+    /// `None`: it is fed from outside.
+    pub(super) sender: Option<u32>,
 }
 
-#[derive(Debug)]
+impl Edge {
+    /// Does it lead back and lose nothing? Then messages wait here from one step to the next, and the sender has to know how many.
+    #[inline]
+    pub(super) fn is_counted(&self) -> bool {
+        self.keeps_all && !self.is_forward && self.sender.is_some()
+    }
+}
+
+#[derive(Clone, Debug)]
 pub(super) struct OperatorPlan {
     pub(super) first_edge: u32,
     pub(super) edges: u32,
     pub(super) budget_ns: Option<u64>,
-    pub(super) level: u32,
     pub(super) thread: u32,
+    /// Messages that it can send in one step.
+    pub(super) room: u32,
+    /// Is any edge to it [counted](Edge::is_counted)?
+    pub(super) counts: bool,
+    /// Does any edge that leads forward from it lose nothing?
+    pub(super) holds: bool,
+}
+
+impl OperatorPlan {
+    #[inline]
+    pub(super) fn edges(&self) -> Range<usize> {
+        self.first_edge as usize..(self.first_edge + self.edges) as usize
+    }
 }
 
 /// What does not change once the flow runs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Graph {
     pub(super) operators: Box<[OperatorPlan]>,
     pub(super) edges: Box<[Edge]>,
     /// Per output: its edges in `readers`.
     outputs: Box<[Range<usize>]>,
+    /// Per output: its operator.
+    pub(super) owners: Box<[u32]>,
     readers: Box<[usize]>,
-    pub(super) levels: u32,
     pub(super) threads: u32,
+    pub(super) routes: Routes,
 }
 
 impl Graph {
     /// Edges of an output; none for a number that the plan does not have.
-    pub(super) fn edges_of(&self, output: u32) -> impl Iterator<Item = usize> + Clone + '_ {
+    #[inline]
+    pub(super) fn edges_of(&self, output: u32) -> &[usize] {
         let range = self.outputs.get(output as usize).cloned().unwrap_or_default();
-        self.readers[range].iter().copied()
+        &self.readers[range]
     }
 
-    /// Does this edge lead to a later level of the same tag?
-    pub(super) fn is_forward(&self, from: usize, edge: usize) -> bool {
-        self.edges[edge].operator as usize > from
+    #[inline]
+    pub(super) fn thread_of(&self, operator: u32) -> u32 {
+        self.operators[operator as usize].thread
     }
 }
 
@@ -135,7 +165,7 @@ impl<M> Default for FlowBuilder<M> {
     }
 }
 
-#[expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "runs before the flow starts")]
+#[expect(clippy::disallowed_methods, reason = "runs before the flow starts")]
 impl<M: Clone + Send + 'static> FlowBuilder<M> {
     /// An empty plan.
     pub fn new() -> Self {
@@ -154,58 +184,58 @@ impl<M: Clone + Send + 'static> FlowBuilder<M> {
         self.outputs.len() as u32 - 1
     }
 
-    /// Freezes the plan for at most `threads` threads, the calling one included. Nothing runs yet: [`Flow::start_threads`] does that.
+    /// Freezes the plan for at most `threads` threads, the calling one included, and never more than 32. Nothing runs yet:
+    /// [`Flow::start_threads`] does that.
     ///
     /// # Errors
     /// [`FlowError`] when an edge leads nowhere.
     pub fn build(self, threads: usize) -> Result<Flow<M>, FlowError> {
-        let graph = self.graph(threads.max(1))?;
-        let waiting = graph.edges.iter().map(|_| AtomicU32::new(0)).collect();
-        let mut slots = Vec::with_capacity(self.operators.len());
-        for (number, spec) in self.operators.into_iter().enumerate() {
-            let plan = &graph.operators[number];
-            let sent: usize = (0..self.outputs.len() as u32)
-                .filter(|output| self.outputs[*output as usize].0 as usize == number)
-                .flat_map(|output| graph.edges_of(output).map(|edge| graph.edges[edge].limit as usize))
-                .sum();
-            let edges = plan.first_edge as usize..(plan.first_edge + plan.edges) as usize;
-            let limits: Vec<u32> = graph.edges[edges].iter().map(|edge| edge.limit).collect();
-            slots.push(Mutex::new(Slot::new(spec.operator, &limits, sent.min(1 << 16) + SPARE_SENDS)));
-        }
-        let earliest = vec![Tag::NEVER; slots.len()].into();
-        Ok(Flow::new(Arc::new(Crew::new(graph, slots.into(), waiting)), earliest))
+        let graph = self.graph(threads.clamp(1, MOST_THREADS))?;
+        let slots = self.operators.into_iter().zip(&graph.operators).map(|(spec, plan)| {
+            let limits: Vec<u32> = graph.edges[plan.edges()].iter().map(|edge| edge.limit).collect();
+            Some(Slot::new(Some(spec.operator), &limits, plan.room as usize, Arc::default()))
+        });
+        let slots = slots.collect();
+        Ok(Flow::new(graph, slots))
     }
 
     fn graph(&self, threads: usize) -> Result<Graph, FlowError> {
         let mut operators = Vec::new();
         let mut edges = Vec::new();
         for (number, spec) in (0u32..).zip(&self.operators) {
-            let first_edge = edges.len() as u32;
             operators.push(OperatorPlan {
-                first_edge,
+                first_edge: edges.len() as u32,
                 edges: spec.ports.len() as u32,
                 budget_ns: spec.budget_ns,
-                level: 0,
                 thread: 0,
+                room: 0,
+                counts: false,
+                holds: false,
             });
-            edges.extend(spec.ports.iter().map(|port| Edge {
+            edges.extend((0u32..).zip(&spec.ports).map(|(local, port)| Edge {
                 operator: number,
+                local,
+                thread: 0,
+                is_forward: false,
                 input: port.input,
                 limit: port.limit.max(1),
                 keeps_all: port.keeps_all,
+                sender: None,
             }));
         }
-        let (outputs, readers) = self.outputs(&operators, edges.len())?;
+        let (outputs, readers) = self.outputs(&operators, &mut edges)?;
         let mut graph = Graph {
             operators: operators.into(),
             edges: edges.into(),
             outputs,
+            owners: self.outputs.iter().map(|(sender, _)| *sender).collect(),
             readers,
-            levels: 1,
             threads: 1,
+            routes: Routes::default(),
         };
-        self.level(&mut graph);
+        make_room(&mut graph);
         share_out(&mut graph, threads);
+        graph.routes = Routes::new(&graph);
         Ok(graph)
     }
 
@@ -213,10 +243,9 @@ impl<M: Clone + Send + 'static> FlowBuilder<M> {
     fn outputs(
         &self,
         operators: &[OperatorPlan],
-        edges: usize,
+        edges: &mut [Edge],
     ) -> Result<(Box<[Range<usize>]>, Box<[usize]>), FlowError> {
         let (mut ranges, mut all) = (Vec::new(), Vec::new());
-        let mut fed = vec![false; edges];
         for (output, (sender, readers)) in (0u32..).zip(&self.outputs) {
             if *sender as usize >= operators.len() {
                 return Err(FlowError::UnknownOperator { output, operator: *sender });
@@ -226,7 +255,8 @@ impl<M: Clone + Send + 'static> FlowBuilder<M> {
                 let plan = operators.get(operator as usize).filter(|plan| port < plan.edges);
                 let plan = plan.ok_or(FlowError::UnknownReader { output, operator, port })?;
                 let edge = (plan.first_edge + port) as usize;
-                if std::mem::replace(&mut fed[edge], true) {
+                edges[edge].is_forward = *sender < operator;
+                if edges[edge].sender.replace(*sender).is_some() {
                     return Err(FlowError::FedTwice { operator, port });
                 }
                 all.push(edge);
@@ -235,32 +265,44 @@ impl<M: Clone + Send + 'static> FlowBuilder<M> {
         }
         Ok((ranges.into(), all.into()))
     }
+}
 
-    /// Longest path over forward edges. Operators are in the order of declaration, so one pass is enough.
-    fn level(&self, graph: &mut Graph) {
-        for from in 0..graph.operators.len() {
-            let level = graph.operators[from].level;
-            let own = (0u32..).zip(&self.outputs).filter(|(_, (sender, _))| *sender as usize == from);
-            let forward: Vec<usize> = own
-                .flat_map(|(output, _)| graph.edges_of(output).collect::<Vec<_>>())
-                .filter(|edge| graph.is_forward(from, *edge))
-                .collect();
-            for edge in forward {
-                let to = &mut graph.operators[graph.edges[edge].operator as usize];
-                to.level = to.level.max(level + 1);
-                graph.levels = graph.levels.max(to.level + 1);
-            }
+/// Reserves what each operator can send, and notes what has to be counted.
+#[expect(clippy::disallowed_methods, reason = "runs before the flow starts")]
+fn make_room(graph: &mut Graph) {
+    let mut room: Box<[usize]> = graph.operators.iter().map(|_| 0).collect();
+    for edge in &graph.edges {
+        if let Some(sender) = edge.sender {
+            room[sender as usize] += edge.limit as usize;
+            graph.operators[sender as usize].holds |= edge.keeps_all && edge.is_forward;
         }
+        graph.operators[edge.operator as usize].counts |= edge.is_counted();
+    }
+    for (operator, room) in graph.operators.iter_mut().zip(room) {
+        operator.room = (room.min(1 << 16) + SPARE_SENDS) as u32;
     }
 }
 
-/// Gives the operators of each level to the threads in turn, the calling thread first.
+/// Gives the operators of each level to the threads in turn, the calling thread first. A level is a longest path over forward
+/// edges: its operators do not depend on each other.
+#[expect(clippy::disallowed_methods, reason = "runs before the flow starts")]
 fn share_out(graph: &mut Graph, threads: usize) {
-    for level in 0..graph.levels {
-        let of_level = graph.operators.iter_mut().filter(|operator| operator.level == level);
-        for (operator, thread) in of_level.zip((0..threads as u32).cycle()) {
+    let mut levels: Box<[u32]> = graph.operators.iter().map(|_| 0).collect();
+    // Edges are in the order of their readers, and forward ones come from earlier operators: one pass is enough.
+    for edge in graph.edges.iter().filter(|edge| edge.is_forward) {
+        let before = edge.sender.map_or(0, |sender| levels[sender as usize] + 1);
+        let level = &mut levels[edge.operator as usize];
+        *level = before.max(*level);
+    }
+    let last = levels.iter().copied().max().unwrap_or(0);
+    for level in 0..=last {
+        let of_level = graph.operators.iter_mut().zip(&levels).filter(|(_, own)| **own == level);
+        for ((operator, _), thread) in of_level.zip((0..threads as u32).cycle()) {
             operator.thread = thread;
             graph.threads = graph.threads.max(thread + 1);
         }
+    }
+    for edge in &mut graph.edges {
+        edge.thread = graph.operators[edge.operator as usize].thread;
     }
 }

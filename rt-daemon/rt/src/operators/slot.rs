@@ -1,13 +1,13 @@
-//! One operator with its queues and what it has sent: everything that one thread at a time may touch.
+//! One operator with its queues and what it has sent: everything that belongs to the thread that runs it.
 
-use std::{
-    collections::VecDeque,
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
-};
+use std::collections::VecDeque;
 
 use crate::clock::Clock;
 
-use super::plan::Graph;
+use super::{
+    counts::{Cells, Shared},
+    sync::Arc,
+};
 
 /// Logical time: of two events the one with the smaller tag comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,19 +87,11 @@ pub struct OperatorCounts {
 /// Takes what an operator sends during one invocation.
 #[derive(Debug)]
 pub struct Sends<'a, M> {
-    pub(super) out: &'a mut VecDeque<Sent<M>>,
-    pub(super) graph: &'a Graph,
-    pub(super) waiting: &'a [AtomicU32],
-    pub(super) refused: &'a mut u64,
+    pub(super) out: &'a mut VecDeque<(u32, M)>,
+    pub(super) room: usize,
+    pub(super) shared: &'a Shared,
+    pub(super) refused: &'a Cells,
     pub(super) tag: Tag,
-}
-
-/// Sent and not yet handed on.
-#[derive(Debug)]
-pub(super) struct Sent<M> {
-    pub(super) output: u32,
-    pub(super) tag: Tag,
-    pub(super) message: M,
 }
 
 impl<M> Sends<'_, M> {
@@ -110,21 +102,17 @@ impl<M> Sends<'_, M> {
     ///
     /// # Real time
     /// No allocation, no system call.
+    #[inline]
     pub fn send(&mut self, output: u32, message: M) -> Result<(), Full> {
-        let edges = self.graph.edges_of(output);
-        // Only the sender of an edge raises its count, and its reader does not run meanwhile.
-        let full = |edge: &usize| {
-            let edge_spec = &self.graph.edges[*edge];
-            edge_spec.keeps_all && self.waiting[*edge].load(Relaxed) >= edge_spec.limit
-        };
-        if self.out.len() == self.out.capacity() || edges.clone().any(|edge| full(&edge)) {
-            *self.refused += 1;
+        let edges = self.shared.graph.edges_of(output);
+        if self.out.len() >= self.room || edges.iter().any(|edge| self.shared.is_full(*edge)) {
+            self.refused.refuse();
             return Err(Full);
         }
         for edge in edges {
-            add(&self.waiting[edge], 1);
+            self.shared.add(*edge);
         }
-        self.out.push_back(Sent { output, tag: self.tag, message });
+        self.out.push_back((output, message));
         Ok(())
     }
 
@@ -134,17 +122,6 @@ impl<M> Sends<'_, M> {
     }
 }
 
-/// Raises a count. One thread at a time writes it: the sender of the edge, or its reader, which by the levels of the plan never
-/// run at the same time. So a load and a store are enough, and cost a fraction of a read-modify-write.
-pub(super) fn add(count: &AtomicU32, by: u32) {
-    count.store(count.load(Relaxed).saturating_add(by), Relaxed);
-}
-
-/// Lowers a count, as [`add`] raises it.
-pub(super) fn take(count: &AtomicU32, by: u32) {
-    count.store(count.load(Relaxed).saturating_sub(by), Relaxed);
-}
-
 /// What waits at an edge.
 #[derive(Debug)]
 struct Waiting<M> {
@@ -152,104 +129,126 @@ struct Waiting<M> {
     message: M,
 }
 
+/// In a line of its own, as all that changes in every step.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Queue<M>(VecDeque<Waiting<M>>);
+
 /// One operator.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(super) struct Slot<M> {
-    pub(super) operator: Box<dyn Operator<M>>,
+    /// `None`: it runs on another thread, and this is where its events wait for their tag.
+    operator: Option<Box<dyn Operator<M>>>,
     /// One per edge that leads here, in the order of the inputs.
-    queues: Box<[VecDeque<Waiting<M>>]>,
-    pub(super) sent: VecDeque<Sent<M>>,
-    pub(super) counts: OperatorCounts,
+    queues: Box<[Queue<M>]>,
+    /// Output and message.
+    pub(super) sent: VecDeque<(u32, M)>,
+    room: usize,
+    pub(super) counts: Arc<Cells>,
     /// The last word of the operator; after anything but `Continue` it is not asked again.
     pub(super) verdict: Verdict,
+    /// Has that been told?
+    pub(super) told: bool,
 }
 
 impl<M> Slot<M> {
     /// `limits`: messages that wait, per edge. `room`: messages that are sent before they are handed on.
     #[expect(clippy::disallowed_methods, reason = "runs before the flow starts")]
-    pub(super) fn new(operator: Box<dyn Operator<M>>, limits: &[u32], room: usize) -> Self {
+    pub(super) fn new(
+        operator: Option<Box<dyn Operator<M>>>,
+        limits: &[u32],
+        room: usize,
+        counts: Arc<Cells>,
+    ) -> Self {
         Self {
             operator,
-            queues: limits.iter().map(|limit| VecDeque::with_capacity(*limit as usize)).collect(),
+            queues: limits.iter().map(|limit| Queue(VecDeque::with_capacity(*limit as usize))).collect(),
             sent: VecDeque::with_capacity(room),
-            counts: OperatorCounts::default(),
+            room,
+            counts,
             verdict: Verdict::Continue,
+            told: false,
         }
     }
 
-    /// Queues a message; the oldest makes room when there is none. False when the message itself was dropped.
+    /// Takes the operator out, for another thread. What waits stays here.
+    pub(super) fn leave(&mut self) -> Option<Box<dyn Operator<M>>> {
+        self.operator.take()
+    }
+
+    /// Queues a message; the oldest makes room when there is none.
+    #[inline]
     pub(super) fn push(&mut self, local: usize, limit: u32, tag: Tag, message: M) -> Pushed {
         if self.verdict != Verdict::Continue {
             return Pushed::NotTaken;
         }
-        let queue = &mut self.queues[local];
+        let queue = &mut self.queues[local].0;
         let mut pushed = Pushed::Taken;
-        if queue.len() >= limit as usize || queue.len() == queue.capacity() {
+        if queue.len() >= limit as usize {
             drop(queue.pop_front());
-            self.counts.dropped += 1;
+            self.counts.drop_one();
             pushed = Pushed::Replaced;
         }
         queue.push_back(Waiting { tag, message });
         pushed
     }
 
-    /// Tag of the next event, and its queue.
-    fn next(&self) -> Option<(Tag, usize)> {
-        let fronts = self.queues.iter().enumerate().filter_map(|(at, queue)| Some((queue.front()?.tag, at)));
-        fronts.min()
-    }
-
     /// Tag of the next event; `NEVER` when nothing waits.
+    #[inline]
     pub(super) fn earliest(&self) -> Tag {
-        self.next().map_or(Tag::NEVER, |(tag, _)| tag)
+        self.queues.iter().filter_map(|queue| Some(queue.0.front()?.tag)).min().unwrap_or(Tag::NEVER)
     }
 
-    /// Runs the operator for everything that waits with this tag.
-    pub(super) fn run(
-        &mut self,
-        number: usize,
-        tag: Tag,
-        graph: &Graph,
-        waiting: &[AtomicU32],
-        clock: &impl Clock,
-    ) {
-        let spec = &graph.operators[number];
-        while self.verdict == Verdict::Continue
-            && let Some((next, local)) = self.next()
-            && next == tag
-            && let Some(Waiting { message, .. }) = self.queues[local].pop_front()
-        {
-            let edge = spec.first_edge as usize + local;
-            take(&waiting[edge], 1);
-            let begin = spec.budget_ns.map(|_| clock.now_ns());
-            let mut sends =
-                Sends { out: &mut self.sent, graph, waiting, refused: &mut self.counts.refused, tag };
-            let event = Arrived { input: graph.edges[edge].input, tag, message };
-            self.verdict = self.operator.run(event, &mut sends);
-            self.counts.runs += 1;
-            if let (Some(begin), Some(budget)) = (begin, spec.budget_ns) {
-                let took = clock.now_ns().saturating_sub(begin);
-                self.counts.overruns += u64::from(took > budget);
-                self.counts.longest_ns = self.counts.longest_ns.max(took);
+    /// How many events of this edge have this tag and nothing in front of them.
+    pub(super) fn due(&self, local: usize, tag: Tag) -> u32 {
+        self.queues[local].0.iter().take_while(|waiting| waiting.tag == tag).count() as u32
+    }
+
+    /// Takes the next event of this edge, if it has this tag.
+    #[inline]
+    pub(super) fn take(&mut self, local: usize, tag: Tag) -> Option<M> {
+        let queue = &mut self.queues.get_mut(local)?.0;
+        if queue.front()?.tag != tag {
+            return None;
+        }
+        queue.pop_front().map(|waiting| waiting.message)
+    }
+
+    /// Runs the operator for everything that waits with this tag, edge by edge.
+    #[inline]
+    pub(super) fn run(&mut self, number: usize, tag: Tag, shared: &Shared, clock: &impl Clock) {
+        let spec = &shared.graph.operators[number];
+        for local in 0..self.queues.len() {
+            while self.verdict == Verdict::Continue
+                && let Some(message) = self.take(local, tag)
+                && let Some(operator) = &mut self.operator
+            {
+                let begin = spec.budget_ns.map(|_| clock.now_ns());
+                let Self { sent: out, room, counts, .. } = self;
+                let mut sends = Sends { out, room: *room, shared, refused: counts, tag };
+                let input = shared.graph.edges[spec.first_edge as usize + local].input;
+                self.verdict = operator.run(Arrived { input, tag, message }, &mut sends);
+                self.counts.ran();
+                if let (Some(begin), Some(budget)) = (begin, spec.budget_ns) {
+                    self.counts.took(clock.now_ns().saturating_sub(begin), budget);
+                }
             }
         }
-        if self.verdict != Verdict::Continue {
-            self.forget(spec.first_edge as usize, waiting);
-        }
     }
 
-    /// The operator panicked: it is in an unknown state and must not run again. What it has sent is sent.
-    pub(super) fn fail(&mut self, number: usize, graph: &Graph, waiting: &[AtomicU32]) {
-        self.verdict = Verdict::Fail;
-        self.forget(graph.operators[number].first_edge as usize, waiting);
+    /// Is it still there, or was its end told?
+    #[inline]
+    pub(super) fn has_nothing_to_say(&self) -> bool {
+        self.verdict == Verdict::Continue || self.told
     }
 
-    /// Drops everything that waits.
-    fn forget(&mut self, first_edge: usize, waiting: &[AtomicU32]) {
-        for (local, queue) in self.queues.iter_mut().enumerate() {
-            take(&waiting[first_edge + local], queue.len() as u32);
-            queue.clear();
-        }
+    /// Drops everything that waits at an edge, and says how much that was.
+    pub(super) fn clear(&mut self, local: usize) -> u32 {
+        let queue = &mut self.queues[local].0;
+        let len = queue.len() as u32;
+        queue.clear();
+        len
     }
 }
 
