@@ -88,10 +88,8 @@ impl Supervisor {
     pub(crate) fn fold_if_over(&mut self, id: EdgeId) {
         let Some(edge) = self.wiring.edges.get(&id) else { return };
         let alone = edge.unread || edge.broken.is_some();
-        let silent = match edge.left {
-            true => edge.view.sender_left(),
-            false => edge.from.is_none() || !self.is_current(id),
-        };
+        // Its sender is gone, or has heard that nobody reads it any more.
+        let silent = edge.from.is_none() || !self.is_current(id) || edge.left && edge.view.sender_left();
         let drained = edge.closed && silent && edge.view.ledger().queued == 0;
         if alone || drained {
             self.fold(id);
