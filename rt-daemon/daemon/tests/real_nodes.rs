@@ -145,8 +145,9 @@ fn nodes_edges_and_timers_come_and_go_under_living_nodes() {
             reads(&mut driver, "b", "echo").await;
             reads(&mut driver, "b", "tick").await;
             driver.apply(fan_in.clone(), &[]).await.unwrap();
+            let mut from = driver.seen.len();
             driver.apply(bare.clone(), &[]).await.unwrap();
-            driver.next_line("b", |line| line == "closed echo").await;
+            driver.line(&mut from, "b", |line| line == "closed echo").await;
             driver.apply(added.clone(), &["c"]).await.unwrap();
             reads(&mut driver, "b", "echo").await;
         }

@@ -291,11 +291,13 @@ fn parameters_are_told_now_and_to_every_later_process() {
         driver.ask(delete).await.unwrap();
         assert!(driver.ask(delete).await.unwrap_err().contains("no parameter `bias`"));
         let reload = |reply| Control::Reload { node: "a".parse().unwrap(), operator: None, reply };
+        let mut from = driver.seen.len();
         driver.ask(reload).await.unwrap();
-        driver.next_line("a", |line| line.starts_with("Reload")).await;
+        driver.line(&mut from, "a", |line| line.starts_with("Reload")).await;
+        let mut from = driver.seen.len();
         driver.restart("a").await.unwrap();
         driver.pid("a", 1).await;
-        driver.next_line("a", |line| line.contains("gain")).await;
+        driver.line(&mut from, "a", |line| line.contains("gain")).await;
         driver.stop();
         driver
     });
@@ -338,10 +340,12 @@ fn a_restart_whose_new_process_dies_is_told_to_who_asked() {
     ];
     let outcome = drive(nodes, patient(), |mut driver| async move {
         driver.pid("c", 0).await;
+        // What happens while we wait for the answer counts, too.
+        let mut from = driver.seen.len();
         let once = driver.restart("a").await.unwrap_err();
         assert!(once.contains("the new process of node `a` exited with code 9"), "{once}");
         assert_eq!(driver.node("a").await.status, NodeStatus::Failed);
-        driver.next_line("c", |line| line == "closed in").await;
+        driver.line(&mut from, "c", |line| line == "closed in").await;
         let policy = driver.restart("b").await.unwrap_err();
         assert!(policy.contains("the new process of node `b`"), "{policy}");
         while driver.node("b").await.status != NodeStatus::Failed {
