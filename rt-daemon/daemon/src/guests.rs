@@ -74,7 +74,7 @@ impl Supervisor {
         }
     }
 
-    fn attach(&mut self, node: usize, mut guest: Guest) {
+    fn attach(&mut self, node: usize, guest: Guest) {
         let id = self.enlist(node);
         let (finish, finished) = oneshot::channel();
         while self.tasks.try_join_next().is_some() {}
@@ -88,22 +88,22 @@ impl Supervisor {
         };
         let was_lost = std::mem::take(&mut self.nodes[node].lost);
         self.nodes[node].process = process;
-        if let Err(e) = self.open_again(node, was_lost) {
-            self.leave(node);
-            return guest.refuse(format!("there is no room for it: {e}"));
-        }
-        let Some(socket) = guest.let_in() else { return self.leave(node) };
-        match NodeLink::start(socket, id, self.facts.clone(), finished, &mut self.tasks) {
+        let opened = self.open_again(node, was_lost).map_err(|e| e.to_string()).and_then(|()| {
+            let link = guest.connection().and_then(|socket| {
+                NodeLink::start(socket, id, self.facts.clone(), finished, &mut self.tasks)
+            });
+            link.map_err(|e| e.to_string())
+        });
+        match opened {
             Ok(link) => {
+                guest.let_in();
                 self.nodes[node].link = Some(link);
                 // Calls for attention belong to the place; without them the table at the end still has its misses.
                 self.listen_for_misses(node).ok();
             }
             Err(e) => {
-                let id = self.dataflow.nodes[node].id.clone();
-                let text = format!("the dynamic node `{id}` cannot be let in: {e}");
-                self.display.system(LogLevel::Error, Some(&id), text);
                 self.leave(node);
+                guest.refuse(format!("there is no room for it: {e}"));
             }
         }
     }

@@ -295,9 +295,14 @@ impl Guest {
         self.tell(reason);
     }
 
-    /// The connection, for whoever lets it in; later calls get nothing.
-    pub(crate) fn let_in(&mut self) -> Option<OwnedFd> {
-        self.socket.take()
+    /// A second descriptor of its connection, for whoever lets it in.
+    pub(crate) fn connection(&self) -> io::Result<OwnedFd> {
+        self.socket.as_ref().ok_or(ErrorKind::NotConnected)?.try_clone()
+    }
+
+    /// It is in: somebody else speaks to it from now on.
+    pub(crate) fn let_in(mut self) {
+        self.socket = None;
     }
 
     fn tell(&mut self, reason: String) {
