@@ -76,8 +76,7 @@ pub(crate) struct Edge {
     pub(crate) space: SpaceBell,
     /// The reader reads no more.
     pub(crate) done: Shared<AtomicU64>,
-    /// The sender sends no more.
-    pub(crate) left: Shared<AtomicU64>,
+    pub(crate) left: Left,
     pub(crate) counters: Counters,
 }
 
@@ -140,7 +139,7 @@ impl Edge {
                 futex: Arc::new(Futex::new()),
             },
             done: word(at::DONE)?,
-            left: word(at::LEFT)?,
+            left: Left(word(at::LEFT)?),
             counters: Counters {
                 overwritten: word(at::OVERWRITTEN)?,
                 requeued: word(at::REQUEUED)?,
@@ -150,6 +149,30 @@ impl Edge {
                 skipped: word(at::SKIPPED)?,
             },
         })
+    }
+}
+
+/// The word by which a sender says that it has heard that its reader leaves, and sends no more.
+#[derive(Clone, Debug)]
+pub(crate) struct Left(Shared<AtomicU64>);
+
+impl Left {
+    #[cfg(all(test, loom))]
+    pub(crate) fn on_heap() -> Self {
+        Self(Shared::heap(vec![AtomicU64::new(0)]))
+    }
+
+    /// Sender: after its last message.
+    pub(crate) fn say(&self) {
+        // Release, pairs with the Acquire in `is_said`: whoever sees it sees all that was sent.
+        self.0.one().store(1, Ordering::Release);
+    }
+
+    /// Reader: who finds the ring empty after this is true has had everything.
+    #[inline]
+    pub(crate) fn is_said(&self) -> bool {
+        // Acquire, pairs with the Release in `say`.
+        self.0.one().load(Ordering::Acquire) != 0
     }
 }
 
@@ -280,7 +303,7 @@ impl EdgeView {
 
     /// Has the sender heard that its reader leaves? Nothing comes after what is in the ring then.
     pub fn sender_left(&self) -> bool {
-        self.edge.left.one().load(Ordering::Acquire) != 0
+        self.edge.left.is_said()
     }
 
     /// Next position to read.

@@ -8,7 +8,7 @@ use loom::{sync::Arc, thread};
 
 use crate::{
     Doorbell, ReturnSet,
-    edge::SpaceBell,
+    edge::{Left, SpaceBell},
     header::{Header, INLINE, LINE_WORDS, Line, Words, flags},
     ring::{Consumer, Producer, RingMem},
     sync::{AtomicU64, Ordering},
@@ -68,6 +68,31 @@ fn backpressure_ring_delivers_everything_once_whole_and_in_order() {
                 None => thread::yield_now(),
             }
         }
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn reader_that_waits_for_the_word_of_its_sender_misses_nothing() {
+    model(|| {
+        let (mem, left) = (RingMem::on_heap(2), Left::on_heap());
+        let (mut producer, mut consumer) = (Producer::new(mem.clone()), Consumer::new(mem, 2, 0));
+        let said = left.clone();
+        let sender = thread::spawn(move || {
+            (1..=2).for_each(|slot| producer.push(&message(slot), &[0; LINE_WORDS]));
+            said.say();
+        });
+        let mut taken = 0;
+        loop {
+            // In this order, as the reader of an edge that was closed does.
+            let is_last = left.is_said();
+            match pop(&mut consumer, |_| panic!("there is room for both")) {
+                Some(_) => taken += 1,
+                None if is_last => break,
+                None => thread::yield_now(),
+            }
+        }
+        assert_eq!(taken, 2, "what was sent before the word was given up");
         sender.join().unwrap();
     });
 }

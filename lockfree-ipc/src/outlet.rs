@@ -10,7 +10,7 @@ use std::sync::{
 
 use crate::{
     Doorbell, EdgeError, Interrupter, Policy, Woken, clock,
-    edge::{Counters, Edge, SpaceBell, add},
+    edge::{Counters, Edge, Left, SpaceBell, add},
     header::{INLINE, Line, Words, flags},
     holding::Holding,
     ring::Producer,
@@ -40,7 +40,7 @@ pub(crate) struct Out {
     holding: Holding,
     space: SpaceBell,
     done: Shared<AtomicU64>,
-    left: Shared<AtomicU64>,
+    left: Left,
     counters: Counters,
     bell: Doorbell,
     rewoken_ns: u64,
@@ -226,8 +226,7 @@ impl Out {
 
     /// Says that nothing comes after what was sent.
     pub(crate) fn say_left(&self) {
-        // Release, pairs with the Acquire in `Subscriber::sender_left`: whoever sees it sees all that was sent.
-        self.left.one().store(1, crate::sync::Ordering::Release);
+        self.left.say();
     }
 
     /// Takes back what waits in the ring of a reader that left and reads no more: sent before we knew, and counted as

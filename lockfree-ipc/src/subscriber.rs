@@ -21,7 +21,7 @@ use std::{
 use crate::{
     EdgeError, Header, OpenError, ReturnSet,
     arena::{Arena, meta_offset},
-    edge::{Counters, Edge, SpaceBell, add},
+    edge::{Counters, Edge, Left, SpaceBell, add},
     header::{self, INLINE, Line, Words},
     layout::edge::INLINE as INLINE_BYTES,
     ring::Consumer,
@@ -48,7 +48,7 @@ pub struct Subscriber {
     home: Arc<Home>,
     space: SpaceBell,
     done: Shared<AtomicU64>,
-    left: Shared<AtomicU64>,
+    left: Left,
     counters: Counters,
     drops_told: u64,
     closed: bool,
@@ -201,8 +201,7 @@ impl Subscriber {
     /// Has the sender heard that we leave? Whoever finds the ring empty after this is true has had everything.
     #[inline]
     pub fn sender_left(&self) -> bool {
-        // Acquire, pairs with the Release in `Out::say_left`.
-        self.left.one().load(crate::sync::Ordering::Acquire) != 0
+        self.left.is_said()
     }
 
     /// Messages dropped since the last call because the queue was full or flushed.
