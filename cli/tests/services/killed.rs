@@ -3,6 +3,7 @@
 use crate::{
     counting,
     pair::{Pair, kill, lives, wait},
+    visit,
 };
 
 /// How far the checker of a dataflow has come.
@@ -38,17 +39,6 @@ fn a_coordinator_that_was_killed_comes_back_to_the_same_list_and_no_message_was_
     assert!(nodes.iter().all(|pid| !lives(*pid)));
 }
 
-/// A dynamic node comes, hears a message, and goes.
-fn visit(pair: &Pair) -> std::process::Output {
-    std::process::Command::new(std::env::current_exe().expect("a path"))
-        .args(["--exact", "plays_its_role", "--nocapture"])
-        .env(crate::ROLE, "guest")
-        .env("XDG_RUNTIME_DIR", pair.project.path("run"))
-        .env("DORA_DAEMON_LOCAL_LISTEN_PORT", pair.port.to_string())
-        .output()
-        .expect("it starts")
-}
-
 #[test]
 fn a_dynamic_node_finds_its_place_after_each_of_ten_lost_coordinators() {
     let late = "  - id: late\n    path: dynamic\n    inputs: { n: source/n }\n";
@@ -61,7 +51,7 @@ fn a_dynamic_node_finds_its_place_after_each_of_ten_lost_coordinators() {
         }
         // Every other time nobody is there for the daemon to speak to.
         wait("a free place", || {
-            let guest = visit(&pair);
+            let guest = visit(&pair, &[]);
             let said = String::from_utf8_lossy(&guest.stderr);
             // The daemon may not have heard yet that the visitor before has gone.
             let is_fine = guest.status.success() || said.contains("is taken");

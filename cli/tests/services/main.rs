@@ -97,6 +97,20 @@ fn guest() -> eyre::Result<()> {
     Ok(())
 }
 
+/// A dynamic node comes, hears a message, and goes. `wrapper` is the beginning of its command line.
+fn visit(pair: &pair::Pair, wrapper: &[&str]) -> std::process::Output {
+    let own = std::env::current_exe().expect("a path");
+    let mut words = wrapper.iter().map(std::ffi::OsStr::new).chain([own.as_os_str()]);
+    std::process::Command::new(words.next().expect("a program"))
+        .args(words)
+        .args(["--exact", "plays_its_role", "--nocapture"])
+        .env(ROLE, "guest")
+        .env("XDG_RUNTIME_DIR", pair.project.path("run"))
+        .env("DORA_DAEMON_LOCAL_LISTEN_PORT", pair.port.to_string())
+        .output()
+        .expect("it starts")
+}
+
 /// A node of the role `role`; `rest` are its other lines, indented by 4.
 fn node(id: &str, role: &str, rest: &str) -> String {
     let program = std::env::current_exe().expect("a path").display().to_string();

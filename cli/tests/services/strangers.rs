@@ -10,6 +10,7 @@ use std::{
 use crate::{
     counting,
     pair::{PATIENCE, Pair, kill, lives, wait},
+    visit,
 };
 
 /// `nobody`
@@ -70,6 +71,28 @@ fn garbage_on_the_port_disturbs_neither_the_list_nor_a_dataflow() {
         drop(stream.read(&mut [0; 64]));
     }
     assert_eq!(pair.list(), before);
+    pair.good(&["stop", "it"]);
+}
+
+#[test]
+fn a_dynamic_node_in_a_container_joins_although_its_process_ids_mean_others_here() {
+    // Its own id, in there, is that of a kernel thread out here, whose session has no leader: nothing to believe or to die of.
+    let wrapper = ["unshare", "--user", "--map-root-user", "--pid", "--fork"];
+    let allowed = std::process::Command::new(wrapper[0]).args(&wrapper[1..]).arg("true").output();
+    if !allowed.is_ok_and(|tried| tried.status.success()) {
+        return println!("skipped: needs `unshare` and user namespaces");
+    }
+    let late = "  - id: late\n    path: dynamic\n    inputs: { n: source/n }\n";
+    let pair = Pair::up(&(counting() + late));
+    pair.start("it");
+    for _ in 0..2 {
+        wait("a free place", || {
+            let guest = visit(&pair, &wrapper);
+            let said = String::from_utf8_lossy(&guest.stderr);
+            assert!(guest.status.success() || said.contains("is taken"), "{said}\n{}", pair.daemon_log());
+            guest.status.success()
+        });
+    }
     pair.good(&["stop", "it"]);
 }
 

@@ -12,7 +12,7 @@ use dora_protocol::{
     node_link::{ExtensionCall, ToDaemon, ToNode, VERSION},
     operator::STOP_ALL,
 };
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 use tokio::time::Instant;
 
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
     node_link::Outgoing,
     node_state::{Due, Phase, Role, should_connect},
     options::RtMode,
+    proc_usage,
     stop::Step,
     supervisor::Supervisor,
 };
@@ -100,10 +101,8 @@ impl Supervisor {
     /// The process that a node says it is, if that is in the session of the process that was started; else that.
     fn speaker(&self, node: usize, claimed: u32) -> Option<u32> {
         let leader = self.nodes[node].pid;
-        let claimed = Pid::from_raw(claimed.cast_signed())?;
-        let session = rustix::process::getsid(Some(claimed)).ok()?;
-        let is_its_own = Some(session.as_raw_nonzero().get().cast_unsigned()) == leader;
-        if is_its_own { Some(claimed.as_raw_nonzero().get().cast_unsigned()) } else { leader }
+        let is_its_own = leader.is_some() && proc_usage::session(claimed) == leader;
+        if is_its_own { Some(claimed) } else { leader }
     }
 
     fn hello(&mut self, node: usize, version: u32, api: &str) {

@@ -239,7 +239,8 @@ async fn introduce(mut stream: UnixStream, registry: &Mutex<Vec<Entry>>) -> io::
         Ok(door) => door,
         Err(why) => return refuse(stream, why),
     };
-    let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok());
+    // 0: a process outside of this pid namespace.
+    let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0);
     let socket = Some(OwnedFd::from(stream.into_std()?));
     // When nobody opens any more it is told so by being dropped.
     door.send(Fact::Knocked(Guest { node: node_id, pid, socket })).await.ok();

@@ -17,6 +17,15 @@ pub(crate) fn of(pid: u32) -> Usage {
     usage
 }
 
+/// The session that a process is in, by its leader. `None` for a process that is gone, and for a session that began outside
+/// of this pid namespace (`docker run`, kernel threads), which the kernel calls 0: rustix's `getsid` knows no 0.
+pub(crate) fn session(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // state ppid pgrp session
+    let (_, after_name) = stat.rsplit_once(')')?;
+    after_name.split_ascii_whitespace().nth(3)?.parse().ok().filter(|session| *session != 0)
+}
+
 /// From a line of `stat`; the name in parentheses may hold anything, so count from its last parenthesis.
 fn faults(stat: &str) -> Usage {
     let after_name = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
@@ -48,6 +57,26 @@ mod tests {
     fn switches_of_a_thread_are_read_by_name() {
         let status = "Name:\tx\nvoluntary_ctxt_switches:\t7\nnonvoluntary_ctxt_switches:\t8\n";
         assert_eq!(switches(status), (7, 8));
+    }
+
+    #[test]
+    fn a_session_is_that_of_the_kernel_and_none_where_the_kernel_says_zero() {
+        // This test's own session may have begun outside of a container; a child's begins here.
+        let mut child = std::process::Command::new("setsid").args(["sleep", "1000"]).spawn().unwrap();
+        let pid = child.id();
+        let begun = (0..1000).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            session(pid) == Some(pid)
+        });
+        child.kill().unwrap();
+        assert!(begun, "{:?}", session(pid));
+        assert_eq!(session(pid), Some(pid), "a process that was not buried yet");
+        child.wait().unwrap();
+        // The init process of a container or a machine, and the kernel's own threads, where they can be seen.
+        for of_the_kernel in [0, 2, u32::MAX] {
+            assert_ne!(session(of_the_kernel), Some(0));
+        }
+        assert_eq!((session(0), session(u32::MAX)), (None, None));
     }
 
     #[test]

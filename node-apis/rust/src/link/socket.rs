@@ -1,6 +1,6 @@
 //! The socket to the daemon: inherited as a number in the environment, which becomes an owned descriptor once; or connected by a
 //! node that no daemon started.
-#![expect(unsafe_code, reason = "takes over a descriptor that was inherited by number")]
+#![expect(unsafe_code, reason = "takes over a descriptor that was inherited by number, asks who listens")]
 
 use std::{
     collections::BTreeSet,
@@ -19,6 +19,7 @@ use rustix::{
     fs::FileType,
     io::FdFlags,
     net::sockopt::{Timeout, set_socket_timeout},
+    process::Uid,
 };
 
 use crate::error::{NodeError, NodeResult};
@@ -86,7 +87,7 @@ impl DaemonSocket {
         Self::connect_to(node, &path, own)
     }
 
-    fn connect_to(node: &NodeId, path: &Path, own: rustix::process::Uid) -> NodeResult<Self> {
+    fn connect_to(node: &NodeId, path: &Path, own: Uid) -> NodeResult<Self> {
         let place = path.display();
         let stream = UnixStream::connect(path).map_err(|error| {
             let why = match error.kind() {
@@ -100,12 +101,12 @@ impl DaemonSocket {
             NodeError::Connection(format!("node `{node}` cannot join a running dataflow: {why}"))
         })?;
         // The folder in /tmp may be anybody's.
-        let theirs = rustix::net::sockopt::socket_peercred(&stream)
+        let theirs = user_of_peer(&stream)
             .map_err(|e| NodeError::Connection(format!("who listens at `{place}` is unknown: {e}")))?;
-        if theirs.uid != own && !theirs.uid.is_root() {
+        if theirs != own && !theirs.is_root() {
             return Err(NodeError::Init(format!(
                 "node `{node}` does not join: `{place}` belongs to a process of user {}, and not of user {}",
-                theirs.uid.as_raw(),
+                theirs.as_raw(),
                 own.as_raw()
             )));
         }
@@ -119,6 +120,27 @@ impl DaemonSocket {
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// The user whose process listens. Not by rustix: its type for the answer cannot hold the process id 0, which the kernel gives
+/// for a daemon outside of the container that this node runs in.
+fn user_of_peer(stream: &UnixStream) -> std::io::Result<Uid> {
+    let mut peer = libc::ucred { pid: 0, uid: libc::uid_t::MAX, gid: libc::gid_t::MAX };
+    let mut size = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `size` bytes, and `peer` is as large and holds any bits.
+    let result = unsafe {
+        libc::getsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut peer).cast(),
+            &raw mut size,
+        )
+    };
+    if result != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(Uid::from_raw(peer.uid))
 }
 
 impl Drop for DaemonSocket {
