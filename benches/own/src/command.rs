@@ -1,6 +1,6 @@
 //! The command line that all benchmarks share.
 
-use bench_support::{Called, Figure, machine, place::Class};
+use bench_support::{Called, Figure, machine, place::Class, turn};
 use eyre::bail;
 
 use crate::Counts;
@@ -89,6 +89,7 @@ pub fn run<'a>(figures: impl Fn(&Options) -> Vec<Figure<'a>>) -> eyre::Result<()
         let known: Vec<_> = figures.iter().map(Figure::id).collect();
         bail!("unknown figure {unknown}; there are {}\n{USAGE}", known.join(", "));
     }
+    let _turn = turn::wait();
     options.print_machine();
     let mut met = true;
     for figure in figures.iter().filter(|f| options.wants(f)) {

@@ -14,6 +14,7 @@ pub mod measure;
 pub mod peer;
 pub mod place;
 pub mod shared;
+pub mod turn;
 
 pub use figure::{Contestant, Figure, Metrics};
 pub use hist::Hist;

@@ -136,7 +136,8 @@ impl Home {
         let mut text = String::new();
         file.seek(SeekFrom::Start(0)).ok()?;
         file.read_to_string(&mut text).ok()?;
-        Pid::from_raw(text.trim().parse().ok()?)
+        let pid = text.trim().parse().ok().filter(|pid: &i32| *pid > 0)?;
+        Pid::from_raw(pid)
     }
 
     /// Waits until nobody has the daemon's place; `false` when somebody still has it after `patience`.
