@@ -199,8 +199,8 @@ pub mod origins {
     pub const COUNT: u64 = 128;
     /// First entry: logical time, then CLOCK_MONOTONIC of the send (u64 each).
     pub const ENTRIES: u64 = 256;
-    /// Entries, a power of two.
-    pub const CAPACITY: u64 = if cfg!(loom) { 2 } else { 256 };
+    /// Entries, a power of two: four seconds at 1 kHz.
+    pub const CAPACITY: u64 = if cfg!(loom) { 2 } else { 4096 };
     /// Size.
     pub const SIZE: u64 = ENTRIES + CAPACITY * 16;
 }
