@@ -45,6 +45,9 @@ pub(crate) struct RunArgs {
     /// Least severe level shown: error, warn, info, debug, trace, or stdout for everything
     #[arg(long, value_name = "LEVEL", env = "DORA_LOG_LEVEL", default_value = "stdout")]
     pub(crate) log_level: LogLevel,
+    /// Keep what nodes print in their files, and do not show it; what dora itself has to say is shown
+    #[arg(long, env = "DORA_QUIET", value_parser = BoolishValueParser::new())]
+    pub(crate) quiet: bool,
     /// How log lines look
     #[arg(long, value_name = "FORMAT", env = "DORA_LOG_FORMAT", value_enum, default_value_t)]
     pub(crate) log_format: LogFormat,

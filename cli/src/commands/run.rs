@@ -10,6 +10,7 @@
 //! | default                   | logs, text report | warnings, errors        |
 //! | `--log-format json`       | JSON log lines    | text report as well     |
 //! | `--report json`           | the report        | logs as well            |
+//! | `--quiet`                 | as above, without the lines that nodes print |
 //!
 //! The first Ctrl-C (or SIGTERM, or SIGHUP) asks the nodes to stop, the second ends them at once. Both are
 //! success; a node that had to be killed because it did not stop in time is a failed node, and the summary says so.
@@ -106,6 +107,7 @@ pub(super) fn run_to_the_end(
         stop_after: args.stop_after,
         allow_shell_nodes: args.allow_shell_nodes,
         uv: args.uv,
+        quiet: args.quiet,
         observer,
         ..RunOptions::default()
     };

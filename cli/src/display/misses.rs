@@ -69,6 +69,7 @@ mod tests {
             untraced: 3,
             missed: 1,
             latency,
+            ended: None,
         };
         let text = chains(&[chain]);
         let row = text.lines().find(|line| line.starts_with("imu/sample")).unwrap();

@@ -120,6 +120,33 @@ fn log_filter_hides_what_a_node_prints() {
 }
 
 #[test]
+fn quiet_shows_nothing_that_nodes_print_and_the_files_have_it_all() {
+    let yaml = format!("{SHORT}  - id: bad\n    path: shell\n    args: echo broken >&2; exit 3\n");
+    let run = ["run", "flow.yml", "--allow-shell-nodes"];
+    for (flag, variable) in
+        [(&["--quiet"][..], None), (&[], Some("true")), (&["--report", "json"], Some("1"))]
+    {
+        let project = Project::new(&yaml);
+        let mut command = project.command(&[&run[..], flag].concat());
+        command.envs(variable.map(|value| ("DORA_QUIET", value)));
+        let ended = Ended::from(command.output().expect("dora starts"));
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        let shown = format!("{}{}", ended.out, ended.err);
+        assert!(!shown.contains("hello") && !shown.contains("trouble"), "{flag:?}: {shown}");
+        let own = ["all nodes are ready", "node `bad` exited with code 3", "    | broken"];
+        assert!(own.iter().all(|text| shown.contains(text)), "what dora says is shown: {shown}");
+        let files = project.dora(&["logs", "--local"]).out;
+        assert!(files.contains("hello") && files.contains("trouble") && files.contains("broken"), "{files}");
+    }
+    let project = Project::new(&yaml);
+    let mut command = project.command(&run);
+    let ended = Ended::from(command.env("DORA_QUIET", "false").output().expect("dora starts"));
+    assert!(ended.out.contains("talker: hello"), "{ended:?}");
+    let ended = Ended::from(command.env("DORA_QUIET", "perhaps").output().expect("dora starts"));
+    assert!(ended.code == Some(2) && ended.err.contains("--quiet"), "{ended:?}");
+}
+
+#[test]
 fn env_reaches_all_nodes_and_a_nodes_own_value_wins() {
     let project = Project::new(
         "\

@@ -62,6 +62,36 @@ fn a_node_is_replaced_by_another_of_its_name() {
 }
 
 #[test]
+fn what_was_asked_for_is_told_in_the_logs_of_the_node_it_was_about() {
+    let pair = running();
+    pair.write("listener.yml", &alone("listener", "listener", "    inputs: { a: ticker/number }\n"));
+    pair.good(&["node", "replace", "listener", "--from-yaml", "listener.yml"]);
+    pair.write("broken.yml", &alone("listener", "failing", "    inputs: { a: ticker/number }\n"));
+    let refused = pair.dora(&["node", "replace", "listener", "--from-yaml", "broken.yml"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    pair.good(&["node", "add", "--from-yaml", "extra.yml"]);
+    pair.good(&["node", "restart", "extra"]);
+    pair.good(&["node", "stop", "extra"]);
+    pair.good(&["node", "remove", "extra"]);
+    // The logs of a node that is not there any more are shown when it is named.
+    let logs = pair.good(&["logs", "robot"]) + &pair.good(&["logs", "robot", "extra"]);
+    for text in [
+        "[dora] node `listener` was replaced, as requested (restart 1)",
+        "[dora] node `listener` was not replaced, as requested: its new process exited with code 3",
+        "[dora] node `extra` was added, as requested",
+        "[dora] node `extra` is started again, as requested (restart 1)",
+        "[dora] node `extra` was stopped, as requested",
+        "[dora] node `extra` was removed, as requested",
+    ] {
+        assert_eq!(logs.matches(text).count(), 1, "`{text}`: {logs}");
+    }
+    let told = pair.lines(&["logs", "robot", "listener", "--log-format", "json"]);
+    let told: Vec<_> = told.iter().filter(|line| line["fields"]["lifecycle"] == "replace").collect();
+    let levels: Vec<_> = told.iter().map(|line| (&line["level"], &line["fields"]["restart"])).collect();
+    assert_eq!(levels, [(&json!("INFO"), &json!(1)), (&json!("WARN"), &json!(null))], "{told:?}");
+}
+
+#[test]
 fn what_cannot_be_is_refused_and_changes_nothing() {
     let pair = running();
     pair.write("taken.yml", &alone("ticker", "listener", ""));

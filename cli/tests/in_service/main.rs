@@ -8,6 +8,7 @@
 mod support;
 
 mod attached;
+mod chains;
 mod changes;
 mod flood;
 mod lifecycle;
@@ -33,6 +34,7 @@ fn plays_its_role() -> eyre::Result<()> {
         "ticker" => ticker(u64::MAX),
         "ticker of three" => ticker(3),
         "listener" => listener(),
+        "passer" => chains::passer(),
         "real time" => real_time::node(),
         "flood" => flood::node(),
         "punctual" => flood::punctual(),

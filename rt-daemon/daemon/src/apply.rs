@@ -22,12 +22,14 @@ use dora_protocol::{
 };
 
 use crate::{
+    chains::Bound,
     change::{self, Difference},
     control::Reply,
     environment, launch,
+    log_lifecycle::Lifecycle,
     node_state::{After, NodeState, Phase, Role},
     requests::{Operation, answer},
-    rewire::Rollback,
+    rewire::{NewPlace, Rollback},
     run::absolute,
     supervisor::Supervisor,
 };
@@ -41,6 +43,7 @@ pub(crate) struct Change {
     /// Places and those of their understudies.
     pub(crate) understudies: Vec<(usize, usize)>,
     programs: Vec<(usize, Option<Arc<launch::Launch>>)>,
+    chains: Bound,
     grace: Option<Duration>,
     /// Why it cannot be.
     pub(crate) failed: Option<String>,
@@ -69,9 +72,18 @@ impl Supervisor {
     ) {
         // Of the changes before: their senders have heard of them by now.
         self.members().collect::<Vec<_>>().into_iter().for_each(|node| self.fold_drained(node));
-        let (difference, wanted, programs) = match self.plan_change(wanted, replace) {
+        let planned = self.plan_change(wanted, replace).and_then(|(difference, wanted, programs)| {
+            let chains = self.bind_chains(&wanted, &difference).map_err(|e| e.to_string())?;
+            Ok((difference, wanted, programs, chains))
+        });
+        let (difference, wanted, programs, chains) = match planned {
             Ok(plan) => plan,
-            Err(e) => return answer(reply, Err(e)),
+            Err(e) => {
+                for place in replace.iter().filter_map(|id| self.find(id).ok()) {
+                    self.note_lifecycle(place, &Lifecycle::NotReplaced(e.clone()));
+                }
+                return answer(reply, Err(e));
+            }
         };
         let change = Change {
             stage: Stage::ComingUp,
@@ -79,6 +91,7 @@ impl Supervisor {
             difference,
             understudies: Vec::new(),
             programs,
+            chains,
             grace,
             failed: None,
             done: Vec::new(),
@@ -225,15 +238,19 @@ impl Supervisor {
         };
         for (_, place) in &newcomers {
             self.nodes[*place].role = Role::Member;
+            self.note_lifecycle(*place, &Lifecycle::Added);
         }
         let sentences = self.sentences(change, &made);
         self.tell_changes(change, &plan, &made);
         for (place, _) in change.understudies.clone() {
+            let former = self.nodes[place].former_error.take();
+            self.note_lifecycle(place, &Lifecycle::Replaced(former));
             self.begin_again(place);
         }
         for place in change.difference.removed.clone() {
             self.remove(place, change.grace);
         }
+        self.settle_chains(&change.chains, &change.difference.removed);
         self.live = change.wanted.clone();
         self.watch_anew();
         self.open_for_guests();
@@ -248,9 +265,8 @@ impl Supervisor {
     ) -> Result<Vec<(usize, usize)>, String> {
         let mut newcomers = Vec::new();
         for new in &change.difference.added {
-            let mut node = change.wanted.nodes[*new].clone();
-            let inputs = std::mem::take(&mut node.inputs);
-            let place = self.new_place(node, inputs, &change.shares(*new)).map_err(|e| e.to_string())?;
+            let node = change.wanted.nodes[*new].clone();
+            let place = self.new_place(node, change.new_place(*new)).map_err(|e| e.to_string())?;
             rollback.places.push(place);
             newcomers.push((*new, place));
             let state = &mut self.nodes[place];
@@ -274,11 +290,19 @@ impl Supervisor {
         state.after = After::Leave;
         state.grace = grace;
         self.params.remove(&self.dataflow.nodes[place].id);
-        if self.nodes[place].is_ended() { self.vacate(place) } else { self.stop_node(place) }
+        if self.nodes[place].is_ended() {
+            self.note_lifecycle(place, &Lifecycle::Removed { unheard: true });
+            self.vacate(place);
+        } else {
+            self.stop_node(place);
+        }
     }
 
     /// Nothing comes of a change: what was made for it goes.
     pub(crate) fn abandon(&mut self, change: Change, why: &str) {
+        for (place, _) in &change.difference.replaced {
+            self.note_lifecycle(*place, &Lifecycle::NotReplaced(why.to_owned()));
+        }
         for (place, index) in change.understudies {
             if self.nodes[index].role == Role::Understudy(place) {
                 // Dropping the process ends it.
@@ -327,8 +351,18 @@ impl Change {
         places
     }
 
+    /// What the process of an added or replaced node is given.
+    pub(crate) fn new_place(&self, new: usize) -> NewPlace {
+        let outputs = self.wanted.nodes[new].outputs.len();
+        NewPlace {
+            shares: self.shares(new),
+            chains: self.chains.ends(new),
+            origins: self.chains.begins(new, outputs),
+        }
+    }
+
     /// For each output, the slots that its readers in the wanted dataflow can keep.
-    pub(crate) fn shares(&self, new: usize) -> Vec<u32> {
+    fn shares(&self, new: usize) -> Vec<u32> {
         let of = |output: usize| {
             let here = dora_protocol::dataflow::Source::Output { node: new as u32, output: output as u32 };
             let inputs = self.wanted.nodes.iter().flat_map(|node| &node.inputs);

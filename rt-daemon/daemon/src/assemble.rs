@@ -91,6 +91,8 @@ impl Supervisor {
         for (id, row) in self.input_rows(node) {
             self.former.edge(id, row);
         }
+        self.keep_chains(node);
+        self.keep_misses(node);
     }
 
     /// As [`keep_rows`](Self::keep_rows), for a status page that another one follows: what is counted elsewhere goes on.
@@ -104,6 +106,8 @@ impl Supervisor {
         for (id, row) in self.input_rows(node) {
             self.former.edge(id, row);
         }
+        self.keep_chains(node);
+        self.keep_misses(node);
     }
 
     fn first_message_ns(&self) -> Option<u64> {

@@ -40,6 +40,7 @@ pub(crate) fn difference(old: &Dataflow, new: &Dataflow, replace: &[NodeId]) -> 
         }
         check_sources(new, node)?;
     }
+    check_chains(new)?;
     for id in replace {
         if !(places.contains_key(id.as_str()) && wanted.contains_key(id.as_str())) {
             return Err(format!(
@@ -80,6 +81,20 @@ fn check_sources(flow: &Dataflow, node: &Node) -> Result<(), String> {
                     node.id, input.id
                 ));
             }
+        }
+    }
+    Ok(())
+}
+
+/// As those of sources.
+fn check_chains(flow: &Dataflow) -> Result<(), String> {
+    for chain in &flow.chains {
+        let begin = flow.nodes.get(chain.from.0 as usize);
+        let end = flow.nodes.get(chain.to.0 as usize);
+        let known = begin.is_some_and(|node| (chain.from.1 as usize) < node.outputs.len())
+            && end.is_some_and(|node| (chain.to.1 as usize) < node.inputs.len());
+        if !known {
+            return Err(format!("an end of chain `{}` does not exist in the new dataflow", chain.name));
         }
     }
     Ok(())

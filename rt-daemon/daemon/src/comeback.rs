@@ -52,11 +52,14 @@ impl Supervisor {
             return self.understudy_lost(node, of);
         }
         match state.after {
-            After::Replace(_) => self.part(node),
+            After::Replace(understudy) => {
+                self.nodes[understudy].former_error = self.nodes[node].error.clone();
+                self.part(node);
+            }
             After::Again if !self.stopping => self.goes_again(node, Duration::ZERO),
             After::Policy => match self.by_policy(node) {
                 Decision::Again { delay } => {
-                    self.note_lifecycle(node, Lifecycle::Comeback { delay });
+                    self.note_lifecycle(node, &Lifecycle::Comeback { delay });
                     self.goes_again(node, delay);
                 }
                 Decision::GiveUp { restarts } => {
@@ -120,7 +123,12 @@ impl Supervisor {
         state.dues.clear();
         if state.error.is_some() {
             state.caused_by = state.process.upstream.clone();
-            self.note_lifecycle(node, Lifecycle::Failed);
+            self.note_lifecycle(node, &Lifecycle::Failed);
+        }
+        if self.stop_was_requested(node) {
+            self.note_lifecycle(node, &Lifecycle::Stopped);
+        } else if self.nodes[node].after == After::Leave {
+            self.note_lifecycle(node, &Lifecycle::Removed { unheard: false });
         }
         self.propagate_end(node);
         if self.nodes[node].after == After::Leave {
@@ -205,7 +213,7 @@ impl Supervisor {
         self.nodes[node].restarts += 1;
         self.nodes[node].late = true;
         if self.restart_was_requested(node) {
-            self.note_lifecycle(node, Lifecycle::Requested);
+            self.note_lifecycle(node, &Lifecycle::Requested);
         }
         let started = match self.open_again(node, true) {
             Ok(()) => self.launch(node).await,
@@ -229,7 +237,8 @@ impl Supervisor {
             self.fold_if_over(id);
         }
         self.renew_page(node)?;
-        self.wiring.nodes[node].outputs = self.wiring.outputs(&flow, node)?;
+        let origins = self.wiring.origins(node);
+        self.wiring.nodes[node].outputs = self.wiring.outputs(&flow, node, &origins)?;
         let mut added = Vec::new();
         for output in 0..flow.nodes[node].outputs.len() {
             if crate::connect::carries_lines(&flow.nodes[node], output) {

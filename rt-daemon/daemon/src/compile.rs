@@ -25,13 +25,18 @@ use std::{
 
 use dora_protocol::{
     DataflowId, NodeId,
-    dataflow::{Chain, Dataflow, Input, Node, NodeKind, Source},
+    dataflow::{Dataflow, Input, Node, NodeKind, Source},
     log::LogLevel,
     policy::QueuePolicy,
 };
-use lockfree_ipc::{ArenaFds, ArenaSpec, EdgeView, StatusView, arena, doorbell, origins, status};
+use lockfree_ipc::{ArenaFds, ArenaSpec, EdgeView, StatusView, arena, doorbell, status};
 
-use crate::{connect::share, error::DaemonError, feeds::Feed};
+use crate::{
+    chains::{Bound, ChainPlan},
+    connect::share,
+    error::DaemonError,
+    feeds::Feed,
+};
 
 /// Slots of an output beyond what its edges can hold: loans being written.
 pub(crate) const LOANS: u32 = 16;
@@ -61,8 +66,8 @@ pub(crate) struct NodeWiring {
     pub(crate) view: Arc<StatusView>,
     /// Of the present process, or the one to come.
     pub(crate) outputs: Vec<OutputPlan>,
-    /// Chains that end here, as indices into the dataflow's.
-    pub(crate) chains: Vec<usize>,
+    /// Chains that end here, in the order of their blocks in the status page.
+    pub(crate) chains: Vec<ChainPlan>,
     /// Written by the node when it missed a deadline; only where it has one.
     pub(crate) attention: Option<Arc<OwnedFd>>,
     pub(crate) inputs: Vec<InputPlan>,
@@ -148,13 +153,15 @@ pub(crate) enum Lines {
 pub(crate) fn compile(dataflow: &Dataflow, id: DataflowId) -> Result<Wiring, DaemonError> {
     let mut wiring =
         Wiring { nodes: Vec::new(), edges: BTreeMap::new(), feeds: Vec::new(), next_edge: 0, id };
+    let chains = Bound::at_start(dataflow)?;
     for (index, node) in dataflow.nodes.iter().enumerate() {
-        let mut place = wiring.place(dataflow, index)?;
+        let mut place = wiring.place(dataflow, index, chains.ends(index))?;
         place.inputs = node.inputs.iter().map(InputPlan::of).collect();
         wiring.nodes.push(place);
     }
     for index in 0..dataflow.nodes.len() {
-        wiring.nodes[index].outputs = wiring.outputs(dataflow, index)?;
+        let origins = chains.begins(index, dataflow.nodes[index].outputs.len());
+        wiring.nodes[index].outputs = wiring.outputs(dataflow, index, &origins)?;
     }
     for (reader, node) in dataflow.nodes.iter().enumerate() {
         for (position, input) in node.inputs.iter().enumerate() {
@@ -206,16 +213,18 @@ impl Wiring {
         self.id
     }
 
-    /// Makes what belongs to the place of a node, without inputs and outputs.
+    /// Makes what belongs to the place of a node where these chains end, without inputs and outputs.
     ///
     /// # Errors
     /// As [`compile`].
-    pub(crate) fn place(&self, dataflow: &Dataflow, index: usize) -> Result<NodeWiring, DaemonError> {
+    pub(crate) fn place(
+        &self,
+        dataflow: &Dataflow,
+        index: usize,
+        chains: Vec<ChainPlan>,
+    ) -> Result<NodeWiring, DaemonError> {
         let node = &dataflow.nodes[index];
         let bell = || failed(format!("the doorbell of node `{}`", node.id));
-        let ends_here = |(_, chain): &(usize, &Chain)| chain.to.0 as usize == index;
-        let chains: Vec<usize> =
-            dataflow.chains.iter().enumerate().filter(ends_here).map(|(i, _)| i).collect();
         let watched = !chains.is_empty() || node.inputs.iter().any(|input| input.deadline.is_some());
         let attention = watched.then(doorbell::create_eventfd).transpose().map_err(bell())?;
         let (status, view) = status_page(node, chains.len())?;
@@ -231,17 +240,27 @@ impl Wiring {
         })
     }
 
-    /// Makes the arenas of a new process of a node, without readers.
+    /// Makes the arenas of a new process of a node, without readers. `origins`: by output, as in [`OutputPlan`].
     ///
     /// # Errors
     /// As [`compile`].
-    pub(crate) fn outputs(&self, dataflow: &Dataflow, index: usize) -> Result<Vec<OutputPlan>, DaemonError> {
+    pub(crate) fn outputs(
+        &self,
+        dataflow: &Dataflow,
+        index: usize,
+        origins: &[Option<Arc<OwnedFd>>],
+    ) -> Result<Vec<OutputPlan>, DaemonError> {
         let shares = |output| {
             let readers = self.readers((index, output));
             readers.map(|(node, input)| share(&dataflow.nodes[node].inputs[input])).sum()
         };
         let shares: Vec<u32> = (0..dataflow.nodes[index].outputs.len()).map(shares).collect();
-        self.outputs_for(dataflow, index, &shares)
+        self.outputs_for(dataflow, index, &shares, origins)
+    }
+
+    /// Where the outputs of a node note what they send: its next process goes on there, because those who look have it mapped.
+    pub(crate) fn origins(&self, index: usize) -> Vec<Option<Arc<OwnedFd>>> {
+        self.nodes[index].outputs.iter().map(|plan| plan.origins.clone()).collect()
     }
 
     /// As [`outputs`](Self::outputs), for readers that can keep so many slots of each of them.
@@ -250,6 +269,7 @@ impl Wiring {
         dataflow: &Dataflow,
         index: usize,
         shares: &[u32],
+        origins: &[Option<Arc<OwnedFd>>],
     ) -> Result<Vec<OutputPlan>, DaemonError> {
         let node = &dataflow.nodes[index];
         let mut outputs = Vec::with_capacity(node.outputs.len());
@@ -261,18 +281,6 @@ impl Wiring {
             };
             let ArenaFds { write, read } = arena::create(&spec, hlc_id(self.id, index))
                 .map_err(failed(format!("the arena of `{}/{}`", node.id, output.id)))?;
-            let begins = |chain: &Chain| chain.from == (index as u32, position as u32);
-            // Those who read them have them mapped: a new process goes on in the same segment.
-            let kept = self.nodes.get(index).and_then(|n| n.outputs.get(position)?.origins.clone());
-            let origins = match kept {
-                None if dataflow.chains.iter().any(begins) => {
-                    let made = origins::create();
-                    Some(Arc::new(
-                        made.map_err(failed(format!("the origins of `{}/{}`", node.id, output.id)))?,
-                    ))
-                }
-                kept => kept,
-            };
             let (write, read) = (Arc::new(write), Arc::new(read));
             outputs.push(OutputPlan {
                 write,
@@ -281,7 +289,7 @@ impl Wiring {
                 taken: LOANS,
                 edges: Vec::new(),
                 next_number: 0,
-                origins,
+                origins: origins.get(position).cloned().flatten(),
             });
         }
         Ok(outputs)

@@ -119,6 +119,10 @@ impl Supervisor {
 
     /// Gives up the place of a node that was removed: its rows go into the sums, its memory goes.
     pub(crate) fn vacate(&mut self, node: usize) {
+        let id = self.dataflow.nodes[node].id.clone();
+        self.end_chains(|plan| {
+            (plan.key.from.0 == id || plan.key.to.0 == id).then(|| format!("node `{id}` was removed"))
+        });
         for id in self.wiring.edges_to(node) {
             self.reader_gone(id);
             self.fold(id);

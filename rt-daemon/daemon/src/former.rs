@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    chain_rows::ChainRows,
     compile::EdgeId,
-    report::{EdgeReport, NodeReport, OutputReport, Percentiles, TimerReport},
+    report::{EdgeReport, MissReport, NodeReport, OutputReport, Percentiles, TimerReport},
 };
 
 /// Sums by name.
@@ -17,6 +18,9 @@ pub(crate) struct Former {
     edges: BTreeMap<(String, String), (EdgeId, EdgeReport)>,
     timers: Vec<TimerReport>,
     nodes: Vec<NodeReport>,
+    pub(crate) chains: ChainRows,
+    /// The worst of pages that are gone, worst first.
+    pub(crate) misses: Vec<MissReport>,
     /// Of inputs that timed out, and came back.
     pub(crate) timeouts: (u64, u64),
 }

@@ -14,6 +14,8 @@
 
 mod apply;
 mod assemble;
+mod chain_rows;
+mod chains;
 mod change;
 mod comeback;
 mod compile;

@@ -54,18 +54,23 @@ const TAIL_WIDTH: usize = 500;
 /// Where everything that is shown goes. Never waits: what the reader is too slow for is counted.
 pub(crate) struct Display {
     events: mpsc::Sender<RunEvent>,
+    /// Lines that nodes print are not shown.
+    quiet: bool,
     dropped: AtomicU64,
 }
 
 impl Display {
-    pub(crate) fn new(events: mpsc::Sender<RunEvent>) -> Self {
-        Self { events, dropped: AtomicU64::new(0) }
+    pub(crate) fn new(events: mpsc::Sender<RunEvent>, quiet: bool) -> Self {
+        Self { events, quiet, dropped: AtomicU64::new(0) }
     }
 
     pub(crate) fn send(&self, event: RunEvent) {
         // That a dataflow has started must not be lost because a node prints without pause.
         let reserved = RESERVED.min(self.events.max_capacity() / 4);
         let is_line = matches!(&event, RunEvent::Log { message, .. } if !message.is_lifecycle());
+        if is_line && self.quiet {
+            return;
+        }
         if is_line && self.events.capacity() <= reserved && !self.events.is_closed() {
             self.dropped.fetch_add(1, Ordering::Relaxed); // as below
         } else if let Err(mpsc::error::TrySendError::Full(_)) = self.events.try_send(event) {
@@ -256,7 +261,7 @@ mod tests {
             dataflow: "d".to_owned(),
             min_level: LogLevel::Stdout,
             file: LogFile::create(folder.path(), "a", None, 1).unwrap(),
-            display: Arc::new(Display::new(events)),
+            display: Arc::new(Display::new(events, false)),
             feeds: Arc::new(Feeds::new(Vec::new())),
             tail: VecDeque::new(),
         };
@@ -286,7 +291,7 @@ mod tests {
     #[test]
     fn lines_that_find_no_place_are_counted_and_leave_room_for_what_dora_says() {
         let (events, mut shown) = mpsc::channel(40);
-        let display = Display::new(events);
+        let display = Display::new(events, false);
         let message = parse("y", &Origin { dataflow: "d", node: "a" }, Utc::now()).message;
         for _ in 0..100 {
             display.send(RunEvent::Log { level: LogLevel::Stdout, message: message.clone() });

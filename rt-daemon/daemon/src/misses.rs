@@ -7,8 +7,9 @@ use dora_protocol::{dataflow::Node, log::LogLevel, policy::OnMiss};
 use lockfree_ipc::Miss;
 
 use crate::{
+    chains::ChainPlan,
     exit::Cause,
-    report::{ChainReport, MissReport},
+    report::MissReport,
     supervisor::{Fact, Supervisor},
 };
 
@@ -182,9 +183,10 @@ impl Supervisor {
     /// A node called: tells the user what happened, and stops where the descriptor wants that.
     pub(crate) fn take_misses(&mut self, node: usize) {
         let view = self.wiring.nodes[node].view.clone();
-        let misses = view.misses(self.nodes[node].misses_told);
+        let mut misses = view.misses(self.nodes[node].misses_told);
         let before = std::mem::replace(&mut self.nodes[node].misses_told, view.miss_count());
         let total = view.miss_count().saturating_sub(before);
+        misses.retain(|miss| !self.chain_of(node, miss).is_some_and(|chain| chain.ended));
         let fatal = misses.iter().find(|miss| self.on_miss(node, miss) == OnMiss::Stop);
         let Some(shown) = fatal.or_else(|| misses.iter().max_by_key(|miss| miss.excess_ns())) else { return };
         let mut text = self.miss_sentence(node, shown);
@@ -202,86 +204,72 @@ impl Supervisor {
 
     fn on_miss(&self, node: usize, miss: &Miss) -> OnMiss {
         match miss.chain {
-            Some(number) => self.chain_of(node, number).map(|chain| self.dataflow.chains[chain].on_miss),
+            Some(_) => self.chain_of(node, miss).map(|chain| chain.key.on_miss),
             None => self.dataflow.nodes[node].inputs.get(miss.input as usize).map(|input| input.on_miss),
         }
         .unwrap_or_default()
     }
 
-    fn chain_of(&self, node: usize, number: u32) -> Option<usize> {
-        self.wiring.nodes[node].chains.get(number as usize).copied()
+    /// The chain that was too long.
+    fn chain_of(&self, node: usize, miss: &Miss) -> Option<&ChainPlan> {
+        self.wiring.nodes[node].chains.get(miss.chain? as usize)
     }
 
     fn miss_sentence(&self, node: usize, miss: &Miss) -> String {
-        let chain = miss.chain.map(|number| {
-            self.chain_of(node, number).map_or("?", |chain| self.dataflow.chains[chain].name.as_str())
-        });
+        let chain =
+            miss.chain.map(|_| self.chain_of(node, miss).map_or("?", |chain| chain.key.name.as_str()));
         sentence(miss, &self.dataflow.nodes[node], chain)
     }
 
     /// The worst misses of the run, worst first.
     pub(crate) fn miss_reports(&self) -> Vec<MissReport> {
-        let mut all: Vec<(usize, Miss)> = Vec::new();
-        for (node, wiring) in self.wiring.nodes.iter().enumerate() {
-            all.extend(wiring.view.worst_misses().into_iter().map(|miss| (node, miss)));
-        }
-        all.sort_by_key(|(_, miss)| std::cmp::Reverse(miss.excess_ns()));
-        all.truncate(REPORTED);
-        let us = |ns: u64| ns as f64 * 1e-3;
-        let start_ns = self.epoch_ns.unwrap_or(self.called_ns);
-        all.iter()
-            .map(|(node, miss)| {
-                let (busy_ns, waking_ns) = busy_and_waking(miss);
-                let description = &self.dataflow.nodes[*node];
-                let input = description.inputs.get(miss.input as usize).map_or("?", |i| i.id.as_str());
-                let chain = miss.chain.and_then(|number| self.chain_of(*node, number));
-                MissReport {
-                    to: format!("{}/{input}", description.id),
-                    chain: chain.map(|chain| self.dataflow.chains[chain].name.clone()),
-                    at_s: miss.taken_ns.saturating_sub(start_ns) as f64 * 1e-9,
-                    seq: miss.seq,
-                    latency_us: us(miss.latency_ns),
-                    limit_us: us(miss.limit_ns),
-                    busy_us: us(busy_ns),
-                    waking_us: us(waking_ns),
-                    handler_us: us(miss.handler_ns),
-                    run_queue_us: us(miss.run_delay_ns),
-                    page_faults: miss.minor_faults.saturating_add(miss.major_faults),
-                    involuntary_switches: miss.involuntary,
-                    core: miss.cores.0,
-                    cause: why(miss).name(),
-                    sentence: self.miss_sentence(*node, miss),
-                }
-            })
-            .collect()
+        let mut all = self.former.misses.clone();
+        all.extend(self.members().flat_map(|node| self.page_misses(node)));
+        worst_first(all)
     }
 
-    /// One row per chain.
-    pub(crate) fn chain_reports(&self) -> Vec<ChainReport> {
-        let port = |node: u32, name: Option<&str>| {
-            format!("{}/{}", self.dataflow.nodes[node as usize].id, name.unwrap_or("?"))
-        };
-        let mut rows = Vec::new();
-        for (node, wiring) in self.wiring.nodes.iter().enumerate() {
-            for (number, chain) in wiring.chains.iter().enumerate() {
-                let chain = &self.dataflow.chains[*chain];
-                let counted = wiring.view.chain(number as u32);
-                let begin = &self.dataflow.nodes[chain.from.0 as usize];
-                let end = &self.dataflow.nodes[node];
-                rows.push(ChainReport {
-                    name: chain.name.clone(),
-                    from: port(chain.from.0, begin.outputs.get(chain.from.1 as usize).map(|o| o.id.as_str())),
-                    to: port(chain.to.0, end.inputs.get(chain.to.1 as usize).map(|i| i.id.as_str())),
-                    within_us: chain.within.as_secs_f64() * 1e6,
-                    traced: counted.traced,
-                    untraced: counted.untraced,
-                    missed: counted.missed,
-                    latency: crate::assemble::percentiles(&counted.latency),
-                });
-            }
-        }
-        rows
+    /// The misses of a page that goes are kept.
+    pub(crate) fn keep_misses(&mut self, node: usize) {
+        let mut all = std::mem::take(&mut self.former.misses);
+        all.extend(self.page_misses(node));
+        self.former.misses = worst_first(all);
     }
+
+    /// The worst misses that the present page of a node knows of.
+    fn page_misses(&self, node: usize) -> Vec<MissReport> {
+        let us = |ns: u64| ns as f64 * 1e-3;
+        let start_ns = self.epoch_ns.unwrap_or(self.called_ns);
+        let description = &self.dataflow.nodes[node];
+        let report = |miss: &Miss| {
+            let (busy_ns, waking_ns) = busy_and_waking(miss);
+            let input = description.inputs.get(miss.input as usize).map_or("?", |i| i.id.as_str());
+            MissReport {
+                to: format!("{}/{input}", description.id),
+                chain: self.chain_of(node, miss).map(|chain| chain.key.name.clone()),
+                at_s: miss.taken_ns.saturating_sub(start_ns) as f64 * 1e-9,
+                seq: miss.seq,
+                latency_us: us(miss.latency_ns),
+                limit_us: us(miss.limit_ns),
+                busy_us: us(busy_ns),
+                waking_us: us(waking_ns),
+                handler_us: us(miss.handler_ns),
+                run_queue_us: us(miss.run_delay_ns),
+                page_faults: miss.minor_faults.saturating_add(miss.major_faults),
+                involuntary_switches: miss.involuntary,
+                core: miss.cores.0,
+                cause: why(miss).name(),
+                sentence: self.miss_sentence(node, miss),
+            }
+        };
+        self.wiring.nodes[node].view.worst_misses().iter().map(report).collect()
+    }
+}
+
+fn worst_first(mut misses: Vec<MissReport>) -> Vec<MissReport> {
+    let excess = |miss: &MissReport| (miss.latency_us - miss.limit_us).max(0.0);
+    misses.sort_by(|a, b| excess(b).total_cmp(&excess(a)));
+    misses.truncate(REPORTED);
+    misses
 }
 
 #[cfg(test)]

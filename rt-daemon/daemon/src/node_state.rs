@@ -147,6 +147,8 @@ pub(crate) struct NodeState {
     pub(crate) misses_told: u64,
     pub(crate) listens_for_misses: Option<tokio::task::AbortHandle>,
     pub(crate) error: Option<String>,
+    /// How the process failed whose place this one takes.
+    pub(crate) former_error: Option<String>,
     pub(crate) caused_by: Option<String>,
     pub(crate) tail: Vec<String>,
 }

@@ -57,6 +57,9 @@ pub struct RunOptions {
     /// Where dynamic nodes come in: that of the process, which runs several dataflows. `None` = one of its own, and only if the
     /// dataflow has such nodes.
     pub listener: Option<Listener>,
+    /// Lines that nodes print are no events: they are in their files, and who reads them as data gets them. What dora itself has to
+    /// say is an event all the same.
+    pub quiet: bool,
     /// Told of each node as it is told to go.
     pub observer: Option<mpsc::UnboundedSender<crate::observe::RunningNode>>,
 }
@@ -73,6 +76,7 @@ impl Default for RunOptions {
             grace: Duration::from_secs(10),
             out_dir: None,
             listener: None,
+            quiet: false,
             observer: None,
         }
     }

@@ -110,7 +110,7 @@ impl EdgeReport {
     }
 }
 
-/// One chain: from the send at its beginning to the take at its end.
+/// One chain: from the send at its beginning to the take at its end. Counted over all processes of its nodes.
 #[derive(Clone, Debug, Serialize)]
 pub struct ChainReport {
     /// Its name, or `from -> to`.
@@ -129,6 +129,17 @@ pub struct ChainReport {
     pub missed: u64,
     /// From send to take.
     pub latency: Percentiles,
+    /// A change of the dataflow took it away: it was watched until then, and these are its numbers of that time.
+    pub ended: Option<ChainEnded>,
+}
+
+/// Since when a chain is not there any more.
+#[derive(Clone, Debug, Serialize)]
+pub struct ChainEnded {
+    /// Seconds since the start.
+    pub at_s: f64,
+    /// What took it away.
+    pub reason: String,
 }
 
 /// One deadline miss. Times in microseconds but for `at_s`.

@@ -121,8 +121,8 @@ impl Supervisor {
                 Ok(index) => {
                     self.nodes[index].after = After::Stay;
                     self.nodes[index].grace = grace;
-                    self.stop_node(index);
                     self.operation = Some(Operation::Stop { node: index, reply });
+                    self.stop_node(index);
                 }
                 Err(e) => answer(reply, Err(e)),
             },

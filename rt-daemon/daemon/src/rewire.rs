@@ -1,6 +1,6 @@
 //! The second half of a change: places, edges, and what is told to whom.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, os::fd::OwnedFd, sync::Arc};
 
 use dora_protocol::{
     dataflow::{Dataflow, Input, Node, Source},
@@ -10,6 +10,7 @@ use dora_protocol::{
 
 use crate::{
     apply::Change,
+    chains::ChainPlan,
     compile::{EdgeId, InputPlan, status_page},
     edges::comes_from,
     error::DaemonError,
@@ -62,6 +63,16 @@ impl Rollback {
     }
 }
 
+/// What the process of an added or replaced node is given.
+pub(crate) struct NewPlace {
+    /// Slots that the readers of each output can keep.
+    pub(crate) shares: Vec<u32>,
+    /// Chains that end there.
+    pub(crate) chains: Vec<ChainPlan>,
+    /// By output, where it notes what it sends.
+    pub(crate) origins: Vec<Option<Arc<OwnedFd>>>,
+}
+
 /// Inputs that a change gave to places that were there before.
 #[derive(Default)]
 pub(crate) struct Retargeted {
@@ -69,24 +80,19 @@ pub(crate) struct Retargeted {
 }
 
 impl Supervisor {
-    /// Makes the place of an added node, without edges.
-    pub(crate) fn new_place(
-        &mut self,
-        node: Node,
-        inputs: Vec<Input>,
-        shares: &[u32],
-    ) -> Result<usize, DaemonError> {
-        let index = self.vacant_place(Node { inputs, ..node });
+    /// Makes the place of a new process, without edges.
+    pub(crate) fn new_place(&mut self, node: Node, new: NewPlace) -> Result<usize, DaemonError> {
+        let index = self.vacant_place(node);
         let flow = self.dataflow.clone();
-        let mut wiring = self.wiring.place(&flow, index)?;
-        wiring.chains.clear();
+        let mut wiring = self.wiring.place(&flow, index, new.chains)?;
         wiring.inputs = unconnected(&flow.nodes[index]);
         if index < self.wiring.nodes.len() {
             self.wiring.nodes[index] = wiring;
         } else {
             self.wiring.nodes.push(wiring);
         }
-        self.wiring.nodes[index].outputs = self.wiring.outputs_for(&flow, index, shares)?;
+        self.wiring.nodes[index].outputs =
+            self.wiring.outputs_for(&flow, index, &new.shares, &new.origins)?;
         self.nodes[index] = NodeState::new(&flow.nodes[index]);
         Ok(index)
     }
@@ -284,17 +290,19 @@ impl Supervisor {
         }
     }
 
-    /// A status page that has as many inputs as the node has now, and room for further ones.
+    /// A status page that has as many inputs and chains as the node has now, and room for further inputs.
     pub(crate) fn renew_page(&mut self, node: usize) -> Result<(), DaemonError> {
         let wiring = &self.wiring.nodes[node];
         let declared = wiring.view.room() as usize - lockfree_ipc::status::SPARE_INPUTS as usize;
-        if wiring.inputs.len() <= declared {
+        let chains: Vec<_> = wiring.chains.iter().filter(|chain| !chain.ended).cloned().collect();
+        if wiring.inputs.len() <= declared && chains.len() == wiring.chains.len() {
             return Ok(());
         }
-        let (status, view) = status_page(&self.dataflow.nodes[node], wiring.chains.len())?;
+        let (status, view) = status_page(&self.dataflow.nodes[node], chains.len())?;
         self.keep_page_rows(node);
         let wiring = &mut self.wiring.nodes[node];
-        (wiring.status, wiring.view) = (status, view);
+        (wiring.status, wiring.view, wiring.chains) = (status, view, chains);
+        self.nodes[node].misses_told = 0;
         self.watch_anew();
         Ok(())
     }

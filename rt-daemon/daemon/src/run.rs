@@ -56,7 +56,7 @@ pub async fn run(
     let id = options.id.unwrap_or_else(DataflowId::now_v7);
     let mut dataflow = dataflow;
     dataflow.working_dir = absolute(&dataflow.working_dir)?;
-    let display = Arc::new(Display::new(events));
+    let display = Arc::new(Display::new(events, options.quiet));
     let launches = launches(&dataflow, &options, &display)?;
     // Before anything is pinned: its thread passes its cores on to the nodes.
     let spawner =
@@ -71,6 +71,11 @@ pub async fn run(
         .map_err(|source| DaemonError::Machinery { what: "the thread of the logs", source })?;
     let folder = log_folder(&dataflow, &options, id)?;
     let (facts, received) = mpsc::channel(FACTS);
+    let mut former = Former::default();
+    wiring.nodes.iter().flat_map(|node| &node.chains).for_each(|plan| former.chains.expect(&plan.key));
+    let live = dataflow.clone();
+    // From here on they are in the wiring: these indices are of the first dataflow.
+    dataflow.chains.clear();
     let mut nodes: Vec<_> = dataflow.nodes.iter().map(NodeState::new).collect();
     for (state, launch) in nodes.iter_mut().zip(launches) {
         state.launch = launch;
@@ -78,12 +83,12 @@ pub async fn run(
     let mut supervisor = Supervisor {
         id,
         nodes,
-        live: dataflow.clone(),
+        live,
         dataflow: Arc::new(dataflow),
         params: options.params.clone(),
         options,
         wiring,
-        former: Former::default(),
+        former,
         faults: FtStats::default(),
         display,
         feeds,

@@ -245,6 +245,10 @@ impl Supervisor {
     }
 
     fn exited(&mut self, node: usize) {
+        // The next process may have another page.
+        if self.may_come_back(node) {
+            self.take_misses(node);
+        }
         self.disarm(node);
         let state = &mut self.nodes[node];
         let Some(mut living) = state.living.take() else { return };

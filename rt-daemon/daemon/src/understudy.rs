@@ -5,18 +5,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dora_protocol::{
-    dataflow::{Input, Node, NodeKind},
-    log::LogLevel,
-};
+use dora_protocol::dataflow::{Node, NodeKind};
 use tokio::time::Instant;
 
 use crate::{
     compile::InputPlan,
     error::DaemonError,
     launch::Launch,
+    log_lifecycle::Lifecycle,
     node_state::{After, Due, Phase, Role},
     requests::Operation,
+    rewire::NewPlace,
     supervisor::Supervisor,
 };
 
@@ -33,10 +32,9 @@ impl Supervisor {
             if change.failed.is_some() {
                 return;
             }
-            let (mut node, launch) = (change.wanted.nodes[new].clone(), change.program(new));
-            let shares = change.shares(new);
             // It is told of its edges when it takes over.
-            let inputs = std::mem::take(&mut node.inputs);
+            let (node, launch) = (change.wanted.nodes[new].clone(), change.program(new));
+            let given = change.new_place(new);
             let dynamic =
                 node.kind == NodeKind::Dynamic || self.dataflow.nodes[place].kind == NodeKind::Dynamic;
             let made = if dynamic {
@@ -45,7 +43,7 @@ impl Supervisor {
                     node.id
                 ))
             } else {
-                self.understudy(place, node, inputs, launch, &shares).map_err(|e| e.to_string())
+                self.understudy(place, node, launch, given).map_err(|e| e.to_string())
             };
             let index = match made {
                 Ok(index) => index,
@@ -70,11 +68,10 @@ impl Supervisor {
         &mut self,
         place: usize,
         node: Node,
-        inputs: Vec<Input>,
         launch: Option<Arc<Launch>>,
-        shares: &[u32],
+        given: NewPlace,
     ) -> Result<usize, DaemonError> {
-        let index = self.new_place(node, inputs, shares)?;
+        let index = self.new_place(node, given)?;
         let (doorbell, eventfd) = {
             let own = &self.wiring.nodes[place];
             (own.doorbell.clone(), own.eventfd.clone())
@@ -92,13 +89,6 @@ impl Supervisor {
 
     /// The understudy at `index` takes the place. Its edges to come are made and told later.
     pub(crate) fn take_over(&mut self, place: usize, index: usize) {
-        if !self.wiring.nodes[place].chains.is_empty() {
-            let id = self.dataflow.nodes[place].id.clone();
-            let text =
-                format!("chains that end at node `{id}` are not watched any more, because it was replaced");
-            self.display.system(LogLevel::Warn, Some(&id), text.clone());
-            self.warnings.push(text);
-        }
         let before = self.dataflow.nodes[place].clone();
         let after = self.dataflow.nodes[index].clone();
         let mut carried = Vec::new();
@@ -114,6 +104,7 @@ impl Supervisor {
             carried.extend(new.filter(|_| same).map(|new| (old, new)));
         }
         self.keep_page_rows(place);
+        self.hand_chains_over(place, index);
         for task in
             [place, index].map(|node| self.nodes[node].listens_for_misses.take()).into_iter().flatten()
         {
@@ -172,6 +163,7 @@ impl Supervisor {
     /// An understudy that has taken its place is told to go, or started anew when it has died meanwhile.
     pub(crate) fn begin_again(&mut self, place: usize) {
         if self.nodes[place].is_ended() {
+            self.note_lifecycle(place, &Lifecycle::Comeback { delay: Duration::ZERO });
             self.nodes[place].part_with_process();
             self.to_start.push_back(place);
         } else if let Some(epoch_ns) = self.epoch_ns

@@ -6,7 +6,7 @@
 use std::{os::fd::OwnedFd, sync::Arc};
 
 use dora_protocol::{
-    dataflow::{self, Dataflow, Source},
+    dataflow::{Dataflow, Source},
     node_link::{
         ChainWiring, FdIndex, InputEdge, InputSource, InputWiring, NodeRunConfig, OutputEdge, OutputWiring,
         Setup, ToNode,
@@ -47,12 +47,11 @@ impl Wiring {
         let inputs = (0..own.inputs.len()).map(|i| self.input(dataflow, (index, i), &mut riders)).collect();
         let outputs =
             (0..own.outputs.len()).map(|o| self.output(dataflow, (index, o), &mut riders)).collect();
-        let chains = own.chains.iter().filter_map(|chain| {
-            let dataflow::Chain { from, to, within, on_miss, .. } = dataflow.chains.get(*chain)?;
-            let begin = &self.nodes[from.0 as usize].outputs[from.1 as usize];
-            let origins = riders.give(begin.origins.as_ref()?);
-            let within_ns = u64::try_from(within.as_nanos()).unwrap_or(u64::MAX);
-            Some(ChainWiring { input: to.1, origins, within_ns, on_miss: *on_miss })
+        let chains = own.chains.iter().map(|chain| ChainWiring {
+            input: chain.input,
+            origins: riders.give(&chain.origins),
+            within_ns: u64::try_from(chain.key.within.as_nanos()).unwrap_or(u64::MAX),
+            on_miss: chain.key.on_miss,
         });
         let chains = chains.collect();
         let attention = own.attention.as_ref().map(|fd| riders.give(fd));

@@ -78,24 +78,6 @@ fn count(outcome: &Outcome, node: &str, line: &str) -> usize {
     outcome.printed(node).iter().filter(|printed| *printed == line).count()
 }
 
-/// What dora noted in the log file of a node: level, what, which restart and the sentence.
-fn lifecycle(outcome: &Outcome, node: &str) -> Vec<String> {
-    let file = std::fs::read_to_string(outcome.log_file(node)).unwrap();
-    let lines = file.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    lines
-        .filter(|line| line["target"] == "dora")
-        .map(|line| {
-            assert_eq!((&line["node_id"], line["stream"].is_null()), (&node.into(), true), "{line}");
-            let (fields, text) =
-                (&line["fields"], |value: &serde_json::Value| value.as_str().unwrap().to_owned());
-            let restart = if fields["restart"].is_null() { &fields["restarts"] } else { &fields["restart"] };
-            let (level, what, message) =
-                (text(&line["level"]), text(&fields["lifecycle"]), text(&line["message"]));
-            format!("{level} {what} {restart}: {message}")
-        })
-        .collect()
-}
-
 #[test]
 fn restarts_and_failures_are_lines_in_the_log_of_the_node_and_reach_who_reads_it() {
     let mut failing = restarting("a", "exits with 7", RestartPolicy::Always, 2).output("o");
@@ -109,7 +91,7 @@ fn restarts_and_failures_are_lines_in_the_log_of_the_node_and_reach_who_reads_it
         "warn restart 2: node `a` exited with code 7; starting it again in 40ms (restart 2)",
         "error failed 2: node `a` exited with code 7; not started again after 2 restarts (max_restarts)",
     ];
-    assert_eq!(lifecycle(&outcome, "a"), expected);
+    assert_eq!(outcome.lifecycle("a"), expected);
     assert_eq!(outcome.system().iter().filter(|text| text.starts_with("node `a` exited")).count(), 3);
     let edge = &outcome.report().edges[0];
     assert_eq!((edge.from.as_str(), edge.sent, edge.taken), ("dora/logs", 3, 3), "{edge:?}");
@@ -246,7 +228,8 @@ fn a_user_restarts_a_source_whatever_its_policy_and_stops_it_for_good() {
     assert_eq!((outcome.node("a").restarts, outcome.node("b").restarts), (2, 1));
     assert_eq!(count(&outcome, "b", "closed in"), 1, "only when the source was stopped for good");
     let said = |n| format!("info restart {n}: node `a` is started again, as requested (restart {n})");
-    assert_eq!(lifecycle(&outcome, "a"), [said(1), said(2)]);
+    let stopped = "info stop 2: node `a` was stopped, as requested".to_owned();
+    assert_eq!(outcome.lifecycle("a"), [said(1), said(2), stopped]);
     assert_exact(&outcome);
 }
 

@@ -116,6 +116,7 @@ fn as_run(args: &ProveArgs) -> RunArgs {
         uv: args.uv,
         debug: false,
         allow_shell_nodes: args.allow_shell_nodes,
+        quiet: false,
         log_level: args.log_level,
         log_format: args.log_format,
         log_filter: None,

@@ -144,6 +144,24 @@ impl Outcome {
         };
         self.events.iter().filter_map(line).collect()
     }
+    /// What dora noted in the log file of a node: level, what, which restart and the sentence.
+    pub fn lifecycle(&self, node: &str) -> Vec<String> {
+        let file = std::fs::read_to_string(self.log_file(node)).unwrap();
+        let lines = file.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        lines
+            .filter(|line| line["target"] == "dora")
+            .map(|line| {
+                assert_eq!((&line["node_id"], line["stream"].is_null()), (&node.into(), true), "{line}");
+                let fields = &line["fields"];
+                let restart =
+                    if fields["restart"].is_null() { &fields["restarts"] } else { &fields["restart"] };
+                let number = if restart.is_null() { String::new() } else { format!(" {restart}") };
+                let (level, what) = (text(&line["level"]), text(&fields["lifecycle"]));
+                format!("{level} {what}{number}: {}", text(&line["message"]))
+            })
+            .collect()
+    }
     pub fn log_file(&self, id: &str) -> PathBuf {
         log_folder(self.folder.path()).join(format!("log_{id}.jsonl"))
     }
