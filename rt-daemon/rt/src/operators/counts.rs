@@ -45,6 +45,13 @@ impl Shared {
         self.graph.routes.returns[output as usize] || self.wanted[output as usize].0.load(Relaxed)
     }
 
+    /// The only thread to get what is sent on this output, when it is another one and nothing has to be looked at before.
+    #[inline]
+    pub(super) fn straight(&self, output: u32) -> Option<u32> {
+        let to = (*self.graph.routes.straight.get(output as usize)?)?;
+        (!self.wanted[output as usize].0.load(Relaxed)).then_some(to)
+    }
+
     /// Asks what is wanted outside.
     #[inline]
     pub(super) fn ask(&self, mut wants: impl FnMut(u32) -> bool) {

@@ -3,7 +3,9 @@
 //! 1. An operator belongs to one thread: nobody else can reach it, so it never runs twice at once.
 //! 2. A thread goes through its operators in the order of declaration. Each waits until those that it reads from within the step are
 //!    done, runs for all that has come with the tag, and what it sent is handed on at once.
-//! 3. A thread that takes part takes all that its lanes bring in the step, and says when it is done. The next step begins when all
+//! 3. What is sent to one other thread and to nobody else goes into the lane while its operator runs. The reader takes it from there without a
+//!    queue when it is all that the operator gets in the step. So on this way a message is moved twice.
+//! 4. A thread that takes part takes all that its lanes bring in the step, and says when it is done. The next step begins when all
 //!    have said so.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,6 +18,7 @@ use super::{
     links::{Links, done},
     outbox::Outbox,
     plan::{Graph, OperatorPlan},
+    routes::Direct,
     slot::{Pushed, Slot, Tag, Verdict},
 };
 
@@ -77,15 +80,30 @@ impl<M> Desk<M> {
         }
     }
 
-    /// Runs an operator, if it has an event of this tag. [`settle`](Self::settle) follows. One that panics has failed; the others go on.
+    /// Runs an operator for what waits with this tag, if anything does. [`settle`](Self::settle) follows.
     #[inline]
-    pub(super) fn run(&mut self, number: usize, tag: Tag, shared: &Shared) {
-        if self.earliest[number] != tag {
-            return;
+    pub(super) fn run(&mut self, number: usize, tag: Tag, shared: &Shared, links: Option<&mut Links<M>>) {
+        if self.earliest[number] == tag {
+            self.guarded(number, shared, |slot| slot.run(number, tag, shared, links, &Monotonic));
         }
+    }
+
+    /// Runs an operator for a message that is next in a lane. It goes from there to the operator, and nowhere between.
+    #[inline]
+    fn run_next(&mut self, number: usize, direct: Direct, tag: Tag, shared: &Shared, links: &mut Links<M>) {
+        self.guarded(number, shared, |slot| {
+            if let Some(message) = links.take_last(direct.from, done(direct.sender as usize)) {
+                let spec = &shared.graph.operators[number];
+                slot.handle(direct.input, tag, message, spec, shared, Some(links), &Monotonic);
+            }
+        });
+    }
+
+    /// One that panics has failed; the others go on.
+    #[inline]
+    fn guarded(&mut self, number: usize, shared: &Shared, run: impl FnOnce(&mut Slot<M>)) {
         let Some(Some(slot)) = self.slots.get_mut(number) else { return };
-        let run = AssertUnwindSafe(|| slot.run(number, tag, shared, &Monotonic));
-        if catch_unwind(run).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| run(slot))).is_err() {
             slot.verdict = Verdict::Fail;
         }
         if shared.graph.operators[number].holds {
@@ -119,6 +137,46 @@ struct Accept<'a, M> {
 }
 
 impl<M: Clone> Accept<'_, M> {
+    /// Waits for all that this operator reads in the step.
+    #[inline]
+    fn inputs(&mut self, number: usize, step: &Step, links: &mut Links<M>) -> Inputs {
+        let graph = &self.shared.graph;
+        if step.feeds(self.thread) && !links.until_fed(graph, |word, message| self.accept(word, message)) {
+            return Inputs::Never;
+        }
+        if let Some(direct) = graph.routes.direct[number]
+            && step.has(direct.from)
+            && self.may_skip_queue(number, direct.output)
+        {
+            while !links.is_done(direct.from, done(direct.sender as usize)) {
+                match links.await_next(direct.from) {
+                    None => return Inputs::Never,
+                    Some(word) if word == direct.word && self.desk.earliest[number] > step.tag => {
+                        return Inputs::Next(direct);
+                    }
+                    Some(_) => {
+                        if let Some((word, message)) = links.take(direct.from, graph) {
+                            self.accept(word, message);
+                        }
+                    }
+                }
+            }
+            return Inputs::Queued;
+        }
+        let mut needs = graph.routes.needs[number].iter().filter(|(from, _)| step.has(*from));
+        let all = needs.all(|(from, last)| {
+            links.until(*from, done(*last as usize), graph, |word, message| self.accept(word, message))
+        });
+        if all { Inputs::Queued } else { Inputs::Never }
+    }
+
+    /// May a message on this output go to its operator without a look at the queue?
+    #[inline]
+    fn may_skip_queue(&self, number: usize, output: u32) -> bool {
+        (self.outbox.is_none() || !self.shared.is_kept(output))
+            && self.desk.slots.get(number).and_then(Option::as_ref).is_some_and(Slot::is_willing)
+    }
+
     #[inline]
     fn accept(&mut self, word: Word, message: Option<M>) {
         match (word.sent(), message) {
@@ -155,19 +213,32 @@ impl<M: Clone> Accept<'_, M> {
     }
 }
 
+/// How the wait for the inputs of an operator ended.
+enum Inputs {
+    /// The flow ends.
+    Never,
+    /// All that came waits in its queues.
+    Queued,
+    /// Its only message is the next one in a lane.
+    Next(Direct),
+}
+
 impl<M: Clone> Hand<M> {
-    /// Waits for all that this operator reads in the step. False: the flow ends.
+    /// Waits for all that this operator reads in the step, and runs it. False: the flow ends.
     #[inline]
-    pub(super) fn await_inputs(&mut self, number: usize, step: &Step) -> bool {
-        let Self { shared, thread, desk, links: Some(links), outbox } = self else { return true };
-        let graph = &shared.graph;
+    pub(super) fn run(&mut self, number: usize, step: &Step) -> bool {
+        let Self { shared, thread, desk, links, outbox } = self;
+        let Some(links) = links else {
+            desk.run(number, step.tag, shared, None);
+            return true;
+        };
         let mut to = Accept { shared, thread: *thread, tag: step.tag, desk, outbox: outbox.as_mut() };
-        let mut accept = |word, message| to.accept(word, message);
-        if step.feeds(*thread) && !links.until_fed(graph, &mut accept) {
-            return false;
+        match to.inputs(number, step, links) {
+            Inputs::Never => return false,
+            Inputs::Queued => desk.run(number, step.tag, shared, Some(links)),
+            Inputs::Next(direct) => desk.run_next(number, direct, step.tag, shared, links),
         }
-        let mut needs = graph.routes.needs[number].iter().filter(|(from, _)| step.has(*from));
-        needs.all(|(from, last)| links.until(*from, done(*last as usize), graph, &mut accept))
+        true
     }
 
     /// Takes what has come from another thread. True when that thread has got so far.
@@ -175,10 +246,11 @@ impl<M: Clone> Hand<M> {
         let Self { shared, thread, desk, links: Some(links), outbox } = self else { return true };
         let graph = &shared.graph;
         let mut to = Accept { shared, thread: *thread, tag: step.tag, desk, outbox: outbox.as_mut() };
-        while let Some((word, message)) = links.take(from, graph) {
+        while !links.is_done(from, until) {
+            let Some((word, message)) = links.take(from, graph) else { return false };
             to.accept(word, message);
         }
-        links.is_done(from, until)
+        true
     }
 
     /// Waits until another thread has got so far, or (`None`) is done with the step. False: the flow ends.
@@ -207,7 +279,7 @@ impl<M: Clone> Hand<M> {
         }
         step.fed &= !1;
         let Some(links) = links else { return step };
-        // SAFETY: the first thread comes here when it has seen in the step before that all others were done, and by invariant 3 they
+        // SAFETY: the first thread comes here when it has seen in the step before that all others were done, and by invariant 4 they
         // have taken everything; so has this one.
         unsafe { links.begin(step) };
         for (operator, plan) in graph.operators.iter().enumerate() {
@@ -237,7 +309,7 @@ pub(super) fn follow<M: Clone>(hand: &mut Hand<M>) {
     while let Some(links) = &mut hand.links
         && let Some(step) = links.next_step()
     {
-        // SAFETY: the first thread began this step when it had seen that all others were done with those before (invariant 3), and a
+        // SAFETY: the first thread began this step when it had seen that all others were done with those before (invariant 4), and a
         // chain of lanes leads from there to what was just read.
         unsafe { links.begin(step) };
         if !take_part(hand, &step) {
@@ -249,10 +321,9 @@ pub(super) fn follow<M: Clone>(hand: &mut Hand<M>) {
 fn take_part<M: Clone>(hand: &mut Hand<M>, step: &Step) -> bool {
     for at in 0..hand.shared.graph.routes.own[hand.thread as usize].len() {
         let number = hand.shared.graph.routes.own[hand.thread as usize][at] as usize;
-        if !hand.await_inputs(number, step) {
+        if !hand.run(number, step) {
             return false;
         }
-        hand.desk.run(number, step.tag, &hand.shared);
         hand_on(hand, number, step);
     }
     if let Some(links) = &mut hand.links {
@@ -272,9 +343,7 @@ fn hand_on<M: Clone>(hand: &mut Hand<M>, number: usize, step: &Step) {
             links.push_to(targets, What::Sent(output), &message);
             desk.queue_all(graph, output, *thread, step.tag, message);
         } else {
-            let is_last =
-                desk.slot(number).is_none_or(|slot| slot.sent.is_empty() && slot.has_nothing_to_say());
-            links.give_to(targets, What::Sent(output), message, is_last);
+            links.give_to(targets, What::Sent(output), message);
         }
     }
     if let Some(slot) = desk.slot(number)

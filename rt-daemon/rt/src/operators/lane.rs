@@ -10,6 +10,9 @@
 //!         32  message   not with a word
 //! ```
 //!
+//! A message is written into its entry when it is sent. Word and stamp follow with the next entry of its sender, or when that is done: only
+//! then is it known whether this one was the last.
+//!
 //! The reader writes nothing here: its store would have to get the line for itself, and what it sends next would wait behind that.
 //!
 //! 1. Steps are numbered upwards from 1. An entry whose stamp is the number of the step belongs to the reader until that step
@@ -104,6 +107,11 @@ impl Word {
         (self.0 >> 28) & 7
     }
 
+    /// The last message of a sender, sent on this output.
+    pub(super) fn last_sent(output: u32) -> Self {
+        Self::new(What::Sent(output), true)
+    }
+
     /// The output, when this is a message that was sent on one.
     #[inline]
     pub(super) fn sent(self) -> Option<u32> {
@@ -114,6 +122,11 @@ impl Word {
     #[inline]
     pub(super) fn is_last(self) -> bool {
         self.0 & LAST != 0
+    }
+
+    #[inline]
+    fn as_last(self) -> Self {
+        Self(self.0 | LAST)
     }
 
     #[inline]
@@ -181,7 +194,7 @@ pub(super) fn lane<M>(room: usize) -> (Writer<M>, Reader<M>) {
     let entry = |_| Entry { stamp: AtomicU64::new(0), body: UnsafeCell::new(body()) };
     let entries = (0..room.max(1)).map(entry).collect();
     let lane = Arc::new(Lane { entries, taken: (AtomicU64::new(0), AtomicU64::new(0)) });
-    let writer = Writer { lane: Arc::clone(&lane), step: Step::default(), next: 0, held: None };
+    let writer = Writer { lane: Arc::clone(&lane), step: Step::default(), next: 0, open: None };
     (writer, Reader { lane, step: 0, next: 0 })
 }
 
@@ -192,8 +205,8 @@ pub(super) struct Writer<M> {
     lane: Arc<Lane<M>>,
     step: Step,
     next: usize,
-    /// Not yet written, because nobody knows whether it is the last of its sender.
-    held: Option<(What, Option<M>)>,
+    /// The next entry is filled, all but its word and its stamp: nobody knows yet whether it is the last of its sender.
+    open: Option<Word>,
 }
 
 impl<M> Writer<M> {
@@ -203,6 +216,7 @@ impl<M> Writer<M> {
     /// The number of the step is larger than any before, and the reader has taken all that was written in those, in a way that
     /// this thread has seen (a chain of Release and Acquire leads from its last `take` to here).
     pub(super) unsafe fn begin(&mut self, step: Step) {
+        debug_assert!(self.open.is_none(), "a sender was not ended");
         self.step = step;
         self.next = 0;
     }
@@ -211,55 +225,58 @@ impl<M> Writer<M> {
     /// or with [`end`](Self::end).
     #[inline]
     pub(super) fn push(&mut self, what: What, message: Option<M>) {
-        if Word::new(what, false).has_message() != message.is_some() {
+        let word = Word::new(what, false);
+        if word.has_message() != message.is_some() {
             return;
         }
-        if let Some((held, before)) = self.held.replace((what, message)) {
-            self.write(held, before, false);
+        if let Some(open) = self.open.take() {
+            self.close(open);
         }
-    }
-
-    /// Adds an entry, as [`push`](Self::push), and says that it is the last of its sender.
-    #[inline]
-    pub(super) fn finish(&mut self, what: What, message: M) {
-        if !Word::new(what, false).has_message() {
-            return;
-        }
-        if let Some((held, before)) = self.held.take() {
-            self.write(held, before, false);
-        }
-        self.write(what, Some(message), true);
+        // Always there (invariant 3).
+        let Some(entry) = self.lane.entries.get(self.next) else { return };
+        let (step, is_first) = (&self.step, self.next == 0);
+        // SAFETY: the stamp is not that of this step, so the body is ours (invariant 1, `begin`). Its message was taken: there is nothing
+        // to drop. Only stores: a load would wait until the line has come over.
+        entry.body.with_mut(|body| unsafe {
+            if is_first {
+                ((*body).time_ns, (*body).microstep) = (step.tag.time_ns, step.tag.microstep);
+                ((*body).threads, (*body).fed) = (step.threads, step.fed);
+            }
+            if let Some(message) = message {
+                (*body).message = MaybeUninit::new(message);
+            }
+        });
+        self.open = Some(word);
     }
 
     /// No more of this sender comes. False when there was nothing to say it with.
     #[inline]
     pub(super) fn end(&mut self) -> bool {
-        let Some((held, message)) = self.held.take() else { return false };
-        self.write(held, message, true);
+        let Some(open) = self.open.take() else { return false };
+        self.close(open.as_last());
         true
     }
 
+    /// Gives the open entry to the reader.
     #[inline]
-    fn write(&mut self, what: What, message: Option<M>, last: bool) {
-        // Always there (invariant 3).
+    fn close(&mut self, word: Word) {
         let Some(entry) = self.lane.entries.get(self.next) else { return };
-        let Step { number, tag, threads, fed } = self.step;
-        let is_first = self.next == 0;
-        // SAFETY: the stamp is not that of this step, so the body is ours (invariant 1, `begin`). Its message was taken: there is nothing
-        // to drop. Only stores: a load would wait until the line has come over.
-        entry.body.with_mut(|body| unsafe {
-            if is_first {
-                ((*body).time_ns, (*body).microstep) = (tag.time_ns, tag.microstep);
-                ((*body).threads, (*body).fed) = (threads, fed);
-            }
-            (*body).word = Word::new(what, last);
-            if let Some(message) = message {
-                (*body).message = MaybeUninit::new(message);
-            }
-        });
+        // SAFETY: as in `push`; it is filled now, and no message is in it but that of which the word tells.
+        entry.body.with_mut(|body| unsafe { (*body).word = word });
         // (L) Release, pairs with the Acquire in `Reader`: who sees the stamp sees the body.
-        entry.stamp.store(number, Ordering::Release);
+        entry.stamp.store(self.step.number, Ordering::Release);
         self.next += 1;
+    }
+}
+
+impl<M> Drop for Writer<M> {
+    fn drop(&mut self) {
+        if let (Some(open), Some(entry)) = (self.open, self.lane.entries.get(self.next))
+            && open.has_message()
+        {
+            // SAFETY: an entry without the stamp of the step is ours (invariant 1), and `open` says that there is a message in it.
+            entry.body.with_mut(|body| unsafe { (*body).message.assume_init_drop() });
+        }
     }
 }
 
@@ -296,18 +313,19 @@ impl<M> Reader<M> {
         }
     }
 
-    /// Looks so many times whether the next entry of the step is there.
+    /// Looks so many times whether the next entry of the step is there, and says what it is about.
     #[inline]
-    pub(super) fn spin(&self, looks: u32) -> bool {
-        let Some(entry) = self.lane.entries.get(self.next) else { return false };
+    pub(super) fn spin(&self, looks: u32) -> Option<Word> {
+        let entry = self.lane.entries.get(self.next)?;
         for _ in 0..looks {
-            // Relaxed: `take` looks again.
-            if entry.stamp.load(Ordering::Relaxed) == self.step {
-                return true;
+            // Acquire, pairs with (L).
+            if entry.stamp.load(Ordering::Acquire) == self.step {
+                // SAFETY: the stamp says that the body is ours (invariant 1).
+                return Some(entry.body.with(|body| unsafe { (*body).word }));
             }
             pause();
         }
-        false
+        None
     }
 
     /// The next entry of the step, if it is there.

@@ -125,10 +125,10 @@ pub(super) struct Links<M> {
     thread: u32,
     from: Box<[Option<From<M>>]>,
     to: Box<[Option<Writer<M>>]>,
-    /// Threads that get something of the operator that is being handed on, as bits.
+    /// Threads that get something of the operator that runs or is being handed on, as bits.
     touched: u32,
-    /// Those of them that were told that nothing more comes.
-    finished: u32,
+    /// Messages of that operator that went into a lane at once.
+    straight: usize,
     waiting: std::sync::Arc<Waiting>,
 }
 
@@ -142,7 +142,7 @@ impl<M> Links<M> {
         waiting: std::sync::Arc<Waiting>,
     ) -> Self {
         let from = from.into_iter().map(|reader| reader.map(|reader| From { reader, done: 0 })).collect();
-        Self { thread, from, to: to.into(), touched: 0, finished: 0, waiting }
+        Self { thread, from, to: to.into(), touched: 0, straight: 0, waiting }
     }
 
     /// Goes on to another step.
@@ -187,6 +187,19 @@ impl<M> Links<M> {
         }
     }
 
+    /// Adds a message that the operator sends while it runs.
+    #[inline]
+    pub(super) fn push_straight(&mut self, to: u32, output: u32, message: M) {
+        self.straight += 1;
+        self.push(to, What::Sent(output), Some(message));
+    }
+
+    /// How many of the operator that runs there were.
+    #[inline]
+    pub(super) fn straight(&self) -> usize {
+        self.straight
+    }
+
     /// Adds a clone of a message to the lanes to all these threads.
     #[inline]
     pub(super) fn push_to(&mut self, mut threads: u32, what: What, message: &M)
@@ -199,9 +212,9 @@ impl<M> Links<M> {
         }
     }
 
-    /// As [`push_to`](Self::push_to); the last of them gets the message itself. `is_last`: nothing else of its sender comes.
+    /// As [`push_to`](Self::push_to); the last of them gets the message itself.
     #[inline]
-    pub(super) fn give_to(&mut self, threads: u32, what: What, message: M, is_last: bool)
+    pub(super) fn give_to(&mut self, threads: u32, what: What, message: M)
     where
         M: Clone,
     {
@@ -210,20 +223,14 @@ impl<M> Links<M> {
         }
         let last = u32::BITS - 1 - threads.leading_zeros();
         self.push_to(threads & !(1 << last), what, &message);
-        if is_last && let Some(Some(writer)) = self.to.get_mut(last as usize) {
-            writer.finish(what, message);
-            self.waiting.ring(last as usize);
-            self.finished |= 1 << last;
-        } else {
-            self.push(last, what, Some(message));
-        }
+        self.push(last, what, Some(message));
     }
 
     /// The operator is done: says so to all that got something of it, and to those in `awaited` with a word.
     #[inline]
     pub(super) fn end(&mut self, awaited: u32, word: What) {
-        let finished = std::mem::take(&mut self.finished);
-        let mut threads = (std::mem::take(&mut self.touched) | awaited) & !finished;
+        self.straight = 0;
+        let mut threads = std::mem::take(&mut self.touched) | awaited;
         while threads != 0 {
             let to = threads.trailing_zeros() as usize;
             threads &= threads - 1;
@@ -265,22 +272,40 @@ impl<M> Links<M> {
         graph: &Graph,
         mut accept: impl FnMut(Word, Option<M>),
     ) -> bool {
-        let mut patience = Patience::default();
-        loop {
-            while let Some((word, message)) = self.take(from, graph) {
-                accept(word, message);
-            }
-            if self.is_done(from, done) {
-                patience.end(&self.waiting, self.thread);
-                return true;
-            }
-            let lane = self.from.get(from as usize).and_then(Option::as_ref);
-            if !lane.is_some_and(|lane| lane.reader.spin(patience.looks()))
-                && !patience.wait(&self.waiting, self.thread)
-            {
+        while !self.is_done(from, done) {
+            if self.await_next(from).is_none() {
                 return false;
             }
+            if let Some((word, message)) = self.take(from, graph) {
+                accept(word, message);
+            }
         }
+        true
+    }
+
+    /// Waits for what comes next from this thread, and says what it is. `None`: nothing will.
+    #[inline]
+    pub(super) fn await_next(&self, from: u32) -> Option<Word> {
+        let reader = &self.from.get(from as usize)?.as_ref()?.reader;
+        let mut patience = Patience::default();
+        loop {
+            if let Some(word) = reader.spin(patience.looks()) {
+                patience.end(&self.waiting, self.thread);
+                return Some(word);
+            }
+            if !patience.wait(&self.waiting, self.thread) {
+                return None;
+            }
+        }
+    }
+
+    /// Takes the message that comes next from this thread, with which it has got so far.
+    #[inline]
+    pub(super) fn take_last(&mut self, from: u32, done: u32) -> Option<M> {
+        let from = self.from.get_mut(from as usize)?.as_mut()?;
+        let (_, message) = from.reader.take()?;
+        from.done = done;
+        message
     }
 
     /// Takes what waited on the first thread.

@@ -138,7 +138,7 @@ impl<M: Clone + Send + 'static> Flow<M> {
     fn step_alone(&mut self, tag: Tag, outside: &mut impl Outside<M>) {
         for number in 0..self.hand.desk.slots.len() {
             if self.hand.desk.earliest[number] == tag {
-                self.hand.desk.run(number, tag, &self.hand.shared);
+                self.hand.desk.run(number, tag, &self.hand.shared, None);
                 self.tell_own(number, tag, outside, |_| true);
                 self.hand.desk.settle(number);
             }
@@ -154,10 +154,9 @@ impl<M: Clone + Send + 'static> Flow<M> {
         let mut told = 0;
         for at in 0..self.graph().routes.own[0].len() {
             let number = self.graph().routes.own[0][at] as usize;
-            if !self.hand.await_inputs(number, &step) {
+            if !self.hand.run(number, &step) {
                 return None;
             }
-            self.hand.desk.run(number, tag, &self.hand.shared);
             self.pass_on(number, &step);
             self.hand.desk.settle(number);
             told = self.tell(told, number, &step, outside);
@@ -194,8 +193,7 @@ impl<M: Clone + Send + 'static> Flow<M> {
                     links.push_to(targets, What::Sent(output), &message);
                     slot.sent.push_back((output, message));
                 } else {
-                    let is_last = slot.sent.is_empty();
-                    links.give_to(targets, What::Sent(output), message, is_last);
+                    links.give_to(targets, What::Sent(output), message);
                 }
             }
         }

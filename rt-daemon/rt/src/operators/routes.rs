@@ -9,10 +9,23 @@
 //! Every thread goes through its operators in the order of declaration and waits only for operators that are declared before. So of
 //! all that is not yet done, the operator that is declared first never waits: there is no circle.
 
-use super::plan::Graph;
+use super::{lane::Word, plan::Graph};
 
 /// Other threads that an operator reads from within a step, with the last operator there that it reads.
 type Needs = Box<[(u32, u32)]>;
+
+/// A message that may go to its operator without a queue: the last one of `sender`, on an output that nobody else here reads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Direct {
+    /// Thread of the sender.
+    pub(super) from: u32,
+    pub(super) sender: u32,
+    pub(super) output: u32,
+    /// How it comes.
+    pub(super) word: Word,
+    /// Input of the reader.
+    pub(super) input: u32,
+}
 
 /// Sets of threads are bits.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +37,10 @@ pub(super) struct Routes {
     pub(super) early: Box<[u32]>,
     /// Per operator: what it waits for.
     pub(super) needs: Box<[Needs]>,
+    /// Per operator: what it may get without a queue, when it waits for one thread only.
+    pub(super) direct: Box<[Option<Direct>]>,
+    /// Per output: the only thread to get what is sent on it, when that is another one, and no edge of it leads back or loses nothing.
+    pub(super) straight: Box<[Option<u32>]>,
     /// Per operator: other threads that wait until it is done.
     pub(super) awaited: Box<[u32]>,
     /// Per output: other threads with readers that get what is sent on it within the step.
@@ -59,8 +76,11 @@ impl Routes {
         };
         let reach = reach(graph);
         let early = reach.iter().map(|reach| early(graph, &needs, &awaited, *reach)).collect();
+        let direct = (0u32..).zip(&needs).map(|(operator, needs)| direct(graph, operator, needs)).collect();
         Self {
             reach,
+            direct,
+            straight: outputs().map(|output| straight(graph, output)).collect(),
             early,
             needs,
             awaited,
@@ -130,6 +150,26 @@ fn early(graph: &Graph, needs: &[Needs], awaited: &[u32], reach: u32) -> u32 {
     };
     let others = (1..graph.threads).filter(|thread| reach & (1 << thread) != 0);
     others.filter(is_late).fold(0, |bits, thread| bits | 1 << thread)
+}
+
+/// The operator waits for one thread: the output by which the last sender there reaches it.
+fn direct(graph: &Graph, operator: u32, needs: &[(u32, u32)]) -> Option<Direct> {
+    let &[(from, sender)] = needs else { return None };
+    let here = graph.thread_of(operator);
+    (0u32..).zip(&graph.owners).filter(|(_, owner)| **owner == sender).find_map(|(output, _)| {
+        let edges = graph.edges_of(output).iter().map(|edge| &graph.edges[*edge]);
+        let mut edges = edges.filter(|edge| edge.is_forward && edge.thread == here);
+        let edge = edges.next().filter(|edge| edge.operator == operator)?;
+        let word = Word::last_sent(output);
+        edges.next().is_none().then_some(Direct { from, sender, output, word, input: edge.input })
+    })
+}
+
+fn straight(graph: &Graph, output: u32) -> Option<u32> {
+    let here = graph.thread_of(graph.owners[output as usize]);
+    let mut edges = graph.edges_of(output).iter().map(|edge| &graph.edges[*edge]);
+    let to = edges.clone().next()?.thread;
+    edges.all(|edge| edge.is_forward && !edge.keeps_all && edge.thread == to && to != here).then_some(to)
 }
 
 /// Threads with readers of an output within the step.

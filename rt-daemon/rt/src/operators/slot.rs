@@ -6,6 +6,8 @@ use crate::clock::Clock;
 
 use super::{
     counts::{Cells, Shared},
+    links::Links,
+    plan::OperatorPlan,
     sync::Arc,
 };
 
@@ -89,6 +91,8 @@ pub struct OperatorCounts {
 pub struct Sends<'a, M> {
     pub(super) out: &'a mut VecDeque<(u32, M)>,
     pub(super) room: usize,
+    /// Lanes of this thread, when there are several.
+    pub(super) links: Option<&'a mut Links<M>>,
     pub(super) shared: &'a Shared,
     pub(super) refused: &'a Cells,
     pub(super) tag: Tag,
@@ -104,8 +108,27 @@ impl<M> Sends<'_, M> {
     /// No allocation, no system call.
     #[inline]
     pub fn send(&mut self, output: u32, message: M) -> Result<(), Full> {
+        if self.links.is_some() { self.send_together(output, message) } else { self.keep(output, message, 0) }
+    }
+
+    /// As [`send`](Self::send), on one of several threads.
+    fn send_together(&mut self, output: u32, message: M) -> Result<(), Full> {
+        let Some(links) = &mut self.links else { return Err(Full) };
+        let gone = links.straight();
+        match self.shared.straight(output) {
+            Some(to) if self.out.len() + gone < self.room => {
+                links.push_straight(to, output, message);
+                Ok(())
+            }
+            _ => self.keep(output, message, gone),
+        }
+    }
+
+    /// Keeps a message until the operator is done; `gone` were sent that are not here any more.
+    #[inline]
+    fn keep(&mut self, output: u32, message: M, gone: usize) -> Result<(), Full> {
         let edges = self.shared.graph.edges_of(output);
-        if self.out.len() >= self.room || edges.iter().any(|edge| self.shared.is_full(*edge)) {
+        if self.out.len() + gone >= self.room || edges.iter().any(|edge| self.shared.is_full(*edge)) {
             self.refused.refuse();
             return Err(Full);
         }
@@ -217,24 +240,52 @@ impl<M> Slot<M> {
 
     /// Runs the operator for everything that waits with this tag, edge by edge.
     #[inline]
-    pub(super) fn run(&mut self, number: usize, tag: Tag, shared: &Shared, clock: &impl Clock) {
+    pub(super) fn run(
+        &mut self,
+        number: usize,
+        tag: Tag,
+        shared: &Shared,
+        mut links: Option<&mut Links<M>>,
+        clock: &impl Clock,
+    ) {
         let spec = &shared.graph.operators[number];
         for local in 0..self.queues.len() {
             while self.verdict == Verdict::Continue
                 && let Some(message) = self.take(local, tag)
-                && let Some(operator) = &mut self.operator
             {
-                let begin = spec.budget_ns.map(|_| clock.now_ns());
-                let Self { sent: out, room, counts, .. } = self;
-                let mut sends = Sends { out, room: *room, shared, refused: counts, tag };
                 let input = shared.graph.edges[spec.first_edge as usize + local].input;
-                self.verdict = operator.run(Arrived { input, tag, message }, &mut sends);
-                self.counts.ran();
-                if let (Some(begin), Some(budget)) = (begin, spec.budget_ns) {
-                    self.counts.took(clock.now_ns().saturating_sub(begin), budget);
-                }
+                self.handle(input, tag, message, spec, shared, links.as_deref_mut(), clock);
             }
         }
+    }
+
+    /// Runs the operator for one message.
+    #[inline]
+    #[expect(clippy::too_many_arguments, reason = "an event that is not copied")]
+    pub(super) fn handle(
+        &mut self,
+        input: u32,
+        tag: Tag,
+        message: M,
+        spec: &OperatorPlan,
+        shared: &Shared,
+        links: Option<&mut Links<M>>,
+        clock: &impl Clock,
+    ) {
+        let Self { operator: Some(operator), sent: out, room, counts, .. } = self else { return };
+        let begin = spec.budget_ns.map(|_| clock.now_ns());
+        let mut sends = Sends { out, room: *room, links, shared, refused: counts, tag };
+        self.verdict = operator.run(Arrived { input, tag, message }, &mut sends);
+        self.counts.ran();
+        if let (Some(begin), Some(budget)) = (begin, spec.budget_ns) {
+            self.counts.took(clock.now_ns().saturating_sub(begin), budget);
+        }
+    }
+
+    /// Does the operator run here, and still take events?
+    #[inline]
+    pub(super) fn is_willing(&self) -> bool {
+        self.verdict == Verdict::Continue && self.operator.is_some()
     }
 
     /// Is it still there, or was its end told?

@@ -63,3 +63,37 @@ fn a_message_that_nobody_took_is_dropped_with_its_lane() {
     drop((writer, reader));
     assert_eq!(std::sync::Arc::strong_count(&message), 1);
 }
+
+#[test]
+fn a_message_whose_sender_was_not_done_is_dropped_with_the_writer() {
+    let message = std::sync::Arc::new(());
+    let (mut writer, mut reader) = lane(2);
+    // SAFETY: the first step.
+    unsafe { writer.begin(Step { number: 1, ..Step::default() }) };
+    for _ in 0..2 {
+        writer.push(What::Sent(0), Some(std::sync::Arc::clone(&message)));
+    }
+    reader.begin(1);
+    assert!(reader.spin(1).is_some_and(|word| !word.is_last()));
+    assert!(reader.take().is_some());
+    assert!(reader.spin(1).is_none() && reader.take().is_none(), "nobody knows yet whether it is the last");
+    drop(writer);
+    assert_eq!(std::sync::Arc::strong_count(&message), 1);
+    assert!(reader.take().is_none());
+    drop(reader);
+    assert_eq!(std::sync::Arc::strong_count(&message), 1);
+}
+
+#[test]
+fn what_a_lane_has_no_room_for_is_dropped_at_once() {
+    let message = std::sync::Arc::new(());
+    let (mut writer, reader) = lane(1);
+    // SAFETY: the first step.
+    unsafe { writer.begin(Step { number: 1, ..Step::default() }) };
+    for _ in 0..3 {
+        writer.push(What::Sent(0), Some(std::sync::Arc::clone(&message)));
+    }
+    assert_eq!(std::sync::Arc::strong_count(&message), 2);
+    drop((writer, reader));
+    assert_eq!(std::sync::Arc::strong_count(&message), 1);
+}
