@@ -55,6 +55,34 @@ fn what_an_operator_sent_before_it_panicked_arrives_on_the_other_thread() {
 }
 
 #[test]
+fn an_output_that_is_no_ones_or_another_operators_is_refused_and_the_flow_goes_on() {
+    for threads in [1, 2] {
+        let mut builder = FlowBuilder::new();
+        // With two threads the second one is on the other.
+        for operator in 0..2 {
+            builder.operator(spec(vec![port(0)], move |event: Arrived<u64>, sends| {
+                for output in 0..4 {
+                    assert_eq!(sends.send(output, event.message + 1).is_ok(), output == operator);
+                }
+                Verdict::Continue
+            }));
+        }
+        builder.output(0, vec![Reader { operator: 1, port: 0 }]);
+        builder.output(1, vec![]);
+        let mut flow = builder.build(threads).unwrap();
+        flow.start_threads(&[], PARK).unwrap();
+        let mut told = Told::default();
+        for time_ns in 1..=2 {
+            assert!(flow.inject(0, 0, at(time_ns), 0));
+            flow.run(&mut told, 10);
+        }
+        let sent = [1, 2].map(|time_ns| [(0, 0, at(time_ns), 1), (1, 1, at(time_ns), 2)]).concat();
+        assert_eq!((told.0, told.1), (sent, vec![]), "{threads} threads");
+        assert_eq!([0, 1].map(|operator| flow.counts(operator).refused), [6, 6], "{threads} threads");
+    }
+}
+
+#[test]
 fn after_a_panic_outside_no_further_step_is_made_and_the_threads_end() {
     struct Panics;
     impl Outside<u64> for Panics {

@@ -93,8 +93,7 @@ impl<M> Desk<M> {
     fn run_next(&mut self, number: usize, direct: Direct, tag: Tag, shared: &Shared, links: &mut Links<M>) {
         self.guarded(number, shared, |slot| {
             if let Some(message) = links.take_last(direct.from, done(direct.sender as usize)) {
-                let spec = &shared.graph.operators[number];
-                slot.handle(direct.input, tag, message, spec, shared, Some(links), &Monotonic);
+                slot.handle(number, direct.input, tag, message, shared, Some(links), &Monotonic);
             }
         });
     }

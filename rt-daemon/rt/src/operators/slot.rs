@@ -7,7 +7,6 @@ use crate::clock::Clock;
 use super::{
     counts::{Cells, Shared},
     links::Links,
-    plan::OperatorPlan,
     sync::Arc,
 };
 
@@ -89,6 +88,8 @@ pub struct OperatorCounts {
 /// Takes what an operator sends during one invocation.
 #[derive(Debug)]
 pub struct Sends<'a, M> {
+    /// Who sends.
+    pub(super) operator: u32,
     pub(super) out: &'a mut VecDeque<(u32, M)>,
     pub(super) room: usize,
     /// Lanes of this thread, when there are several.
@@ -102,12 +103,18 @@ impl<M> Sends<'_, M> {
     /// Sends on this output (numbered over the whole plan). Readers get it after this invocation.
     ///
     /// # Errors
-    /// [`Full`] when a reader that loses nothing has no room, or more was sent than the plan reserved. Nobody gets it then.
+    /// [`Full`] when a reader that loses nothing has no room, more was sent than the plan reserved, or the output is none of this
+    /// operator's. Nobody gets it then.
     ///
     /// # Real time
     /// No allocation, no system call.
     #[inline]
     pub fn send(&mut self, output: u32, message: M) -> Result<(), Full> {
+        // What follows looks outputs up by number, and takes what comes on one for a word of its operator.
+        if self.shared.graph.owners.get(output as usize) != Some(&self.operator) {
+            self.refused.refuse();
+            return Err(Full);
+        }
         if self.links.is_some() { self.send_together(output, message) } else { self.keep(output, message, 0) }
     }
 
@@ -254,7 +261,7 @@ impl<M> Slot<M> {
                 && let Some(message) = self.take(local, tag)
             {
                 let input = shared.graph.edges[spec.first_edge as usize + local].input;
-                self.handle(input, tag, message, spec, shared, links.as_deref_mut(), clock);
+                self.handle(number, input, tag, message, shared, links.as_deref_mut(), clock);
             }
         }
     }
@@ -264,17 +271,19 @@ impl<M> Slot<M> {
     #[expect(clippy::too_many_arguments, reason = "an event that is not copied")]
     pub(super) fn handle(
         &mut self,
+        number: usize,
         input: u32,
         tag: Tag,
         message: M,
-        spec: &OperatorPlan,
         shared: &Shared,
         links: Option<&mut Links<M>>,
         clock: &impl Clock,
     ) {
         let Self { operator: Some(operator), sent: out, room, counts, .. } = self else { return };
+        let spec = &shared.graph.operators[number];
         let begin = spec.budget_ns.map(|_| clock.now_ns());
-        let mut sends = Sends { out, room: *room, links, shared, refused: counts, tag };
+        let mut sends =
+            Sends { operator: number as u32, out, room: *room, links, shared, refused: counts, tag };
         self.verdict = operator.run(Arrived { input, tag, message }, &mut sends);
         self.counts.ran();
         if let (Some(begin), Some(budget)) = (begin, spec.budget_ns) {
