@@ -7,6 +7,9 @@
 //!
 //! Exit codes: 0 success, also after Ctrl-C; 1 the command failed, with the reason on stderr; 2 wrong usage.
 
+// What ends the process ends a robot: each place has to say, as an expectation, why it is impossible.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable))]
+
 mod args;
 mod client;
 mod commands;

@@ -9,6 +9,9 @@
 //! here retries, logs or changes anything of another process. On systems other than Linux there is no doctor, and
 //! everything else but the clock and the allocator answers "not available on this system".
 
+// What ends the process ends a robot: each place has to say, as an expectation, why it is impossible.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable))]
+
 pub mod alloc_guard;
 mod error;
 mod types;

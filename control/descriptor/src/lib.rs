@@ -10,6 +10,9 @@
 //!
 //! Nothing is ignored in silence. A key that is understood but not implemented is in [`Loaded::not_yet`].
 
+// What ends the process ends a robot: each place has to say, as an expectation, why it is impossible.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable))]
+
 mod annotations;
 mod chains;
 mod check;

@@ -18,6 +18,9 @@
 //!
 //! [`DoraArray`] is what user code sees of all this: an Arrow array that does not show its Arrow version.
 
+// What ends the process ends a robot: each place has to say, as an expectation, why it is impossible.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable))]
+
 mod array;
 mod decode;
 mod error;
