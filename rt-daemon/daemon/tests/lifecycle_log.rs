@@ -21,11 +21,6 @@ fn plays_its_role() {
         std::process::exit(0);
     }
     match role.as_str() {
-        "exits with 7" => {
-            let live = support::live::Live::connect();
-            println!("up {}", live.node.setup.run.restart_count);
-            std::process::exit(7);
-        }
         "dies before it is ready" => {
             drop(support::node::TestNode::connect_only());
             std::process::exit(9);

@@ -24,11 +24,6 @@ fn plays_its_role() {
         std::process::exit(0);
     }
     match role.as_str() {
-        "exits with 7" => {
-            let live = support::live::Live::connect();
-            println!("up {}", live.node.setup.run.restart_count);
-            std::process::exit(7);
-        }
         "hangs before it connects" => {
             println!("here");
             std::thread::sleep(Duration::from_secs(1000));

@@ -173,14 +173,19 @@ fn add_reader(publisher: &mut Publisher, edge: &OutputEdge, fds: &mut [Option<Ow
     publisher.add_edge(edge.number, ring, Doorbell::open(word, Some(eventfd)).unwrap()).unwrap();
 }
 
-/// Plays `beat`, `collect` or `relay`; false for other roles. Each ends with Done when it is told to stop.
+/// Plays `beat`, `collect` or `relay`, which end with Done when they are told to stop, or `exits with 7`; false for other roles.
 pub fn play(role: &str) -> bool {
     let mut live = match role {
-        "beat" | "collect" | "relay" | "beat until killed" | "collect until closed" => Live::connect(),
+        "beat" | "collect" | "relay" | "beat until killed" | "collect until closed" | "exits with 7" => {
+            Live::connect()
+        }
         _ => return false,
     };
     println!("pid {}", std::process::id());
     println!("up {}", live.node.setup.run.restart_count);
+    if role == "exits with 7" {
+        std::process::exit(7);
+    }
     let mut next = 0;
     loop {
         let mut heard = live.obey(Duration::from_micros(if role.starts_with("beat") { 1000 } else { 300 }));
